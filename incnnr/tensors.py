@@ -1,0 +1,277 @@
+"""What a tensor is: its dtype by name, its bytes as the kernels read them, and the way in from and out to numpy and torch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from incnnr.position import Position
+
+Array = NDArray[Any]
+
+
+class Kind(IntEnum):
+    """How a kernel reads one element; the numbers stand in the bitstream."""
+
+    UINT8 = 0
+    UINT16 = 1
+    UINT32 = 2
+    UINT64 = 3
+    INT8 = 4
+    INT16 = 5
+    INT32 = 6
+    INT64 = 7
+    FLOAT8_E4M3 = 8
+    FLOAT8_E5M2 = 9
+    FLOAT16 = 10
+    BFLOAT16 = 11
+    FLOAT32 = 12
+    FLOAT64 = 13
+
+
+_KINDS = {
+    "bool": Kind.UINT8,
+    **{kind.name.lower(): kind for kind in Kind if kind not in (Kind.FLOAT8_E4M3, Kind.FLOAT8_E5M2)},
+    **dict.fromkeys(("float8_e4m3", "float8_e4m3fn", "float8_e4m3fnuz"), Kind.FLOAT8_E4M3),
+    **dict.fromkeys(("float8_e5m2", "float8_e5m2fnuz"), Kind.FLOAT8_E5M2),
+}
+_PLAIN_DTYPE = re.compile(r"[<>|=]?[biufcSUVmM]\d{1,9}(\[\w{1,9}\])?")
+_LOSSY_KINDS = frozenset({Kind.FLOAT16, Kind.BFLOAT16, Kind.FLOAT32, Kind.FLOAT64})
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Name a dtype in a way that `named_dtype` understands.
+
+    Examples
+    --------
+    >>> dtype_name(np.dtype("float32")), dtype_name(np.dtype(">f4")), dtype_name(np.dtype(ml_dtypes.bfloat16))
+    ('float32', '>f4', 'bfloat16')
+    """
+    if dtype.isnative and (dtype.name in _KINDS or dtype.type.__module__ == "ml_dtypes"):
+        return dtype.name
+    if dtype.hasobject or dtype.names is not None or not _PLAIN_DTYPE.fullmatch(dtype.str):
+        raise TypeError(f"arrays of dtype {dtype} cannot be coded")
+    return dtype.str
+
+
+def named_dtype(name: str) -> np.dtype[Any]:
+    """Return the numpy dtype of that name.
+
+    Raises
+    ------
+    ValueError
+        `name` is not one that `dtype_name` produces.
+    """
+    if name in _KINDS or name in vars(ml_dtypes):
+        return np.dtype(getattr(ml_dtypes, name, name))
+    if not _PLAIN_DTYPE.fullmatch(name):
+        raise ValueError(f"unknown dtype {name!r}")
+    try:
+        return np.dtype(name)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"unknown dtype {name!r}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """Dtype and shape of a tensor.
+
+    Examples
+    --------
+    >>> TensorType("bfloat16", (2, 3)).n_bytes
+    12
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    def __str__(self) -> str:
+        return f"{self.dtype}{list(self.shape)}"
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """The numpy dtype, byte order included."""
+        return named_dtype(self.dtype)
+
+    @property
+    def kind(self) -> Kind:
+        """How the kernels read an element; a dtype they do not know is coded as bytes."""
+        dtype = self.numpy_dtype
+        return _KINDS.get(self.dtype if dtype.isnative else dtype.newbyteorder("=").name, Kind.UINT8)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all elements."""
+        return prod(self.shape) * self.numpy_dtype.itemsize
+
+    @property
+    def is_lossy_capable(self) -> bool:
+        """Whether an error bound means anything for it."""
+        return self.kind in _LOSSY_KINDS
+
+
+def as_array(value: object) -> Array:
+    """Return a numpy array of a tensor's values, sharing its memory where possible.
+
+    Parameters
+    ----------
+    value : numpy.ndarray, torch.Tensor or anything numpy.asarray takes
+        Of any layout; a torch tensor may require grad and live on any device.
+
+    Raises
+    ------
+    TypeError
+        The values are Python objects, or records.
+    """
+    if type(value).__module__.partition(".")[0] == "torch" or any(
+        base.__module__ == "torch" and base.__name__ == "Tensor" for base in type(value).__mro__
+    ):
+        return _array_from_torch(value)
+    array = np.asarray(value)
+    dtype_name(array.dtype)
+    return array
+
+
+def type_of(array: Array) -> TensorType:
+    """Dtype and shape of an array."""
+    return TensorType(dtype_name(array.dtype), array.shape)
+
+
+def bytes_of(array: Array) -> NDArray[np.uint8]:
+    """Return the elements in C order as little-endian bytes, without a copy where the array is so already."""
+    if not array.flags.c_contiguous:
+        array = array.copy(order="C")
+    if array.dtype.byteorder == ">":
+        array = array.astype(array.dtype.newbyteorder("<"))
+    return array.reshape(-1).view(np.uint8)
+
+
+def array_of(data: NDArray[np.uint8], tensor: TensorType) -> Array:
+    """Return `data`, little-endian bytes in C order, as a read-only array of that type."""
+    dtype = tensor.numpy_dtype
+    if dtype.byteorder == ">":
+        array = data.view(dtype.newbyteorder("<")).astype(dtype)
+    else:
+        array = data.view(dtype)
+    array = array.reshape(tensor.shape)
+    array.flags.writeable = False
+    return array
+
+
+_TORCH_WORDS = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
+
+
+def _array_from_torch(value: Any) -> Array:
+    tensor = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
+    name = str(tensor.dtype).removeprefix("torch.")
+    if not hasattr(ml_dtypes, name):
+        array: Array = tensor.numpy()
+        return array
+    import torch  # noqa: PLC0415 -- only reached with a torch tensor in hand
+
+    words = tensor.view(getattr(torch, _TORCH_WORDS[tensor.element_size()])).numpy()
+    return np.asarray(words.view(getattr(ml_dtypes, name)))
+
+
+def to_torch(weights: Mapping[str, Array]) -> dict[str, Any]:
+    """Copy every array into a torch tensor of its own, as ``load_state_dict`` wants them.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        PyTorch is not installed.
+    TypeError
+        A dtype that PyTorch does not have.
+    """
+    return {name: _torch_from_array(array) for name, array in weights.items()}
+
+
+def _torch_from_array(array: Array) -> Any:
+    import torch  # noqa: PLC0415 -- an optional dependency
+
+    native = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
+    if native.dtype.type.__module__ != "ml_dtypes":
+        return torch.from_numpy(native)
+    dtype = getattr(torch, native.dtype.name, None)
+    if dtype is None:
+        raise TypeError(f"PyTorch has no dtype {native.dtype}")
+    return torch.from_numpy(native.view(_TORCH_WORDS[native.itemsize])).view(dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a checkpoint file holds besides the values of its tensors: enough to write the same file again.
+
+    Attributes
+    ----------
+    format : str
+        Name of the checkpoint format, such as ``"safetensors"``.
+    rest : bytes
+        Opaque to everyone but that format.
+    """
+
+    format: str
+    rest: bytes
+
+
+class Model(Mapping[str, Array]):
+    """The weights at one position: a mapping from name to read-only array, in model order.
+
+    It stays valid and unchanged whatever the decoder does next.
+
+    Attributes
+    ----------
+    position : Position
+        Where in the chain of updates it stands.
+    changed : frozenset of str
+        Names of the tensors that the last update added or gave another value.
+    layout : Layout or None
+        The checkpoint file it came from, where that is known; `incnnr.write` makes use of it.
+    """
+
+    def __init__(
+        self,
+        tensors: Mapping[str, tuple[TensorType, NDArray[np.uint8]]],
+        position: Position,
+        changed: frozenset[str] = frozenset(),
+        layout: Layout | None = None,
+    ) -> None:
+        self._tensors = tensors
+        self.position = position
+        self.changed = changed
+        self.layout = layout
+
+    def __getitem__(self, name: str) -> Array:
+        tensor, data = self._tensors[name]
+        return array_of(data, tensor)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def __repr__(self) -> str:
+        return f"<Model at {self.position}: {len(self)} tensors, {self.n_bytes} bytes>"
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.n_bytes for tensor, _ in self._tensors.values())
+
+    def to_torch(self) -> dict[str, Any]:
+        """Copy the weights into writable torch tensors, ready for ``load_state_dict``."""
+        return to_torch(self)
+
+    def with_layout(self, layout: Layout | None) -> Model:
+        """Return the same weights with another `layout`."""
+        return Model(self._tensors, self.position, self.changed, layout)
