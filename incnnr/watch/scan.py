@@ -1,0 +1,115 @@
+"""What a folder holds right now: its candidate checkpoints, each with a signature of the files that make it up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from incnnr.checkpoints import files_of, find
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """One file of a checkpoint as the file system describes it, symbolic links followed.
+
+    Attributes
+    ----------
+    name : str
+        Path relative to the checkpoint's folder; ``""`` for a checkpoint that is a single file, so that a file
+        keeps its identity under every name.
+    inode, size, mtime_ns : int
+        Inode number, bytes, and nanoseconds since the epoch.
+    """
+
+    name: str
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+Signature = tuple[FileStat, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Something in the watched folder that looks like a checkpoint, whole or not.
+
+    Attributes
+    ----------
+    name : str
+        Path relative to the watched folder.
+    path : pathlib.Path
+        Where it is.
+    signature : tuple of FileStat
+        Changes whenever its content may have changed; empty while it has no readable files.
+    """
+
+    name: str
+    path: Path
+    signature: Signature
+
+
+def scan(folder: Path, match: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Candidate]:
+    """List the candidate checkpoints directly in `folder`, in the order of `incnnr.checkpoints.find`.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The watched folder.
+    match, ignore : iterables of str
+        Glob patterns on relative names: a candidate matches one of `match` (if there is any) and none of `ignore`.
+
+    Raises
+    ------
+    OSError
+        The folder cannot be listed. A candidate that vanishes meanwhile is left out instead.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, incnnr.checkpoints
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for step in (20, 3):
+    ...     incnnr.checkpoints.write(folder / f"step{step}.npz", {"w": np.zeros(2)})
+    >>> [candidate.name for candidate in scan(folder, match=["step*"])]
+    ['step3.npz', 'step20.npz']
+    """
+    match, ignore = tuple(match), tuple(ignore)
+    candidates = []
+    for path in find(folder):
+        if _is_wanted(path.name, match, ignore):
+            with suppress(FileNotFoundError):
+                candidates.append(Candidate(path.name, path, _readable_signature(path)))
+    return candidates
+
+
+def signature_of(path: Path) -> Signature:
+    """Return the signature of the checkpoint at `path`.
+
+    Raises
+    ------
+    OSError
+        It is not there, or not readable.
+    """
+    return tuple(_stat(path, file) for file in files_of(path))
+
+
+def _readable_signature(path: Path) -> Signature:
+    try:
+        return signature_of(path)
+    except PermissionError:
+        return ()
+
+
+def _is_wanted(name: str, match: tuple[str, ...], ignore: tuple[str, ...]) -> bool:
+    if any(fnmatchcase(name, pattern) for pattern in ignore):
+        return False
+    return not match or any(fnmatchcase(name, pattern) for pattern in match)
+
+
+def _stat(checkpoint: Path, file: Path) -> FileStat:
+    status = file.stat()
+    name = "" if file == checkpoint else file.relative_to(checkpoint).as_posix()
+    return FileStat(name, status.st_ino, status.st_size, status.st_mtime_ns)
