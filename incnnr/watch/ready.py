@@ -2,7 +2,7 @@
 
 A candidate is ready when all of this holds:
 
-1. it has files, and `incnnr.checkpoints.is_complete` finds them whole: header and length agree, every shard is there;
+1. `incnnr.checkpoints.is_complete` finds it whole: header and length agree, every shard is there;
 2. with ``ready_marker=``, its marker is there;
 3. its signature has not changed for the quiet time. A marker that is at least as new as every file of the
    checkpoint says so better, and the quiet time is skipped; an older one, left behind by the content before,
@@ -28,7 +28,6 @@ from pathlib import Path
 from incnnr.checkpoints import is_complete
 from incnnr.watch.scan import Candidate
 
-EMPTY = "it has no readable files yet"
 NO_MARKER = "its ready marker is not there"
 CHANGING = "it changed a moment ago"
 INCOMPLETE = "it is not complete"
@@ -55,21 +54,14 @@ def reason_to_wait(
     str or None
         A reason that completes the sentence "x is not read yet: ...".
     """
-    if not candidate.signature:
-        return EMPTY
     marked_at = _marked_at(candidate.path, ready_marker) if ready_marker is not None else -1
     if marked_at is None:
         return NO_MARKER
+    if not candidate.signature:
+        return INCOMPLETE
     if quiet_for < quiet_seconds and marked_at < max(file.mtime_ns for file in candidate.signature):
         return CHANGING
-    return None if _is_whole(candidate.path) else INCOMPLETE
-
-
-def _is_whole(path: Path) -> bool:
-    try:
-        return is_complete(path)
-    except OSError:
-        return False  # vanished, or unreadable: then reading it says so, once it is quiet
+    return None if is_complete(candidate.path) else INCOMPLETE
 
 
 def _marked_at(path: Path, pattern: str) -> int | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -65,7 +64,7 @@ def scan(folder: Path, match: Iterable[str] = (), ignore: Iterable[str] = ()) ->
     Raises
     ------
     OSError
-        The folder cannot be listed. A candidate that vanishes meanwhile is left out instead.
+        The folder cannot be listed.
 
     Examples
     --------
@@ -77,30 +76,18 @@ def scan(folder: Path, match: Iterable[str] = (), ignore: Iterable[str] = ()) ->
     ['step3.npz', 'step20.npz']
     """
     match, ignore = tuple(match), tuple(ignore)
-    candidates = []
-    for path in find(folder):
-        if _is_wanted(path.name, match, ignore):
-            with suppress(FileNotFoundError):
-                candidates.append(Candidate(path.name, path, _readable_signature(path)))
-    return candidates
+    wanted = [path for path in find(folder) if _is_wanted(path.name, match, ignore)]
+    return [Candidate(path.name, path, signature_of(path)) for path in wanted]
 
 
 def signature_of(path: Path) -> Signature:
-    """Return the signature of the checkpoint at `path`.
-
-    Raises
-    ------
-    OSError
-        It is not there, or not readable.
-    """
-    return tuple(_stat(path, file) for file in files_of(path))
-
-
-def _readable_signature(path: Path) -> Signature:
+    """Return the signature of the checkpoint at `path`; files that are missing or unreadable are not in it."""
     try:
-        return signature_of(path)
-    except PermissionError:
+        files = files_of(path)
+    except OSError:  # an index cut short, a folder just deleted
         return ()
+    stats = (_stat(path, file) for file in files)
+    return tuple(stat for stat in stats if stat is not None)
 
 
 def _is_wanted(name: str, match: tuple[str, ...], ignore: tuple[str, ...]) -> bool:
@@ -109,7 +96,10 @@ def _is_wanted(name: str, match: tuple[str, ...], ignore: tuple[str, ...]) -> bo
     return not match or any(fnmatchcase(name, pattern) for pattern in match)
 
 
-def _stat(checkpoint: Path, file: Path) -> FileStat:
-    status = file.stat()
+def _stat(checkpoint: Path, file: Path) -> FileStat | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
     name = "" if file == checkpoint else file.relative_to(checkpoint).as_posix()
     return FileStat(name, status.st_ino, status.st_size, status.st_mtime_ns)

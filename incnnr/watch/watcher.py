@@ -11,7 +11,7 @@ from incnnr.checkpoints import Checkpoint, read, step_of
 from incnnr.errors import CheckpointError
 from incnnr.stream import StreamWriter
 from incnnr.watch.identity import Known, content_digest, metadata_of
-from incnnr.watch.ready import CHANGING, EMPTY, INCOMPLETE, NO_MARKER, reason_to_wait
+from incnnr.watch.ready import CHANGING, INCOMPLETE, NO_MARKER, reason_to_wait
 from incnnr.watch.reports import (
     Encoded,
     EventsLost,
@@ -32,9 +32,6 @@ PATIENCE_SECONDS = 5.0
 SOONEST_SECONDS = 0.01
 
 _HELD_BACK = "an earlier checkpoint is still being written"
-_STALLED = (EMPTY, NO_MARKER)
-"""Reasons that may stay for ever: they are worth waiting for only while they hold something back."""
-
 _UNREADABLE = (OSError, ValueError, TypeError)
 _UNENCODABLE = (CheckpointError, ValueError, TypeError)
 """What a bad checkpoint raises while it is appended. Any other error is the stream's own and ends the watch."""
@@ -278,11 +275,8 @@ class Watcher:
 
     def _stayed(self, candidate: Candidate) -> bool:
         """Whether the files are those that were scanned; if not, whatever was read of them is void: look again."""
-        try:
-            if signature_of(candidate.path) == candidate.signature:
-                return True
-        except OSError:
-            pass  # vanished: the next look reports it
+        if signature_of(candidate.path) == candidate.signature:
+            return True
         seen = self._sightings[candidate.name]
         seen.changed, seen.reason = self._clock(), CHANGING
         return False
@@ -301,8 +295,8 @@ class Watcher:
         due = [seen.changed + self._quiet_seconds for seen in sightings if seen.reason == CHANGING]
         due += [seen.changed + self._patience_seconds for seen in sightings if seen.reason == INCOMPLETE]
         if any(seen.reason == _HELD_BACK for seen in sightings):
-            stalled = [seen.changed + self._patience_seconds for seen in sightings if seen.reason in _STALLED]
-            due += [time_is_up for time_is_up in stalled if time_is_up > now]
+            unmarked = [seen.changed + self._patience_seconds for seen in sightings if seen.reason == NO_MARKER]
+            due += [time_is_up for time_is_up in unmarked if time_is_up > now]
         return max(min(due) - now, SOONEST_SECONDS) if due else None
 
 
