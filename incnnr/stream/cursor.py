@@ -1,0 +1,159 @@
+"""A decoder that moves along the chains of a stream, from the newest keyframe to where it is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from incnnr.errors import BitstreamError, CorruptError, ReferenceMismatchError
+from incnnr.incremental import Decoder, Limits, Update
+from incnnr.stream import layouts
+from incnnr.stream.entry import Record
+from incnnr.stream.frames import Body, Source, read_body
+from incnnr.stream.scan import Scan
+from incnnr.tensors import Layout, Model
+
+
+class Cursor:
+    """Decodes entries; one that follows from where it stands costs only the updates in between.
+
+    Parameters
+    ----------
+    source : Source
+        The stream's bytes.
+    scan : Scan
+        What is known of them.
+    limits, threads
+        For the decoder.
+
+    Attributes
+    ----------
+    decoder : Decoder
+        At the entry decoded last.
+    layout : Layout or None
+        That of the entry decoded last.
+    """
+
+    def __init__(self, source: Source, scan: Scan, limits: Limits, threads: int | None) -> None:
+        self._source = source
+        self._scan = scan
+        self._limits = limits
+        self._threads = threads
+        self._standing: tuple[int, Model] | None = None
+        self.decoder = Decoder(limits=limits, threads=threads)
+        self.layout: Layout | None = None
+
+    def model(self, index: int) -> Model:
+        """Decode entry `index` and stand there.
+
+        Raises
+        ------
+        BitstreamError
+            The entry, or one it depends on, is damaged or larger than the limits; `byte_offset` is where in the file.
+            The cursor then stands as close before the fault as it came.
+        """
+        if self._standing is not None and self._standing[0] == index:
+            return self._standing[1]
+        *before, last = self._path(index)
+        for passed in before:
+            self._decode(passed, index)
+        return self._decode(last, index)
+
+    def update(self, index: int) -> bytes:
+        """Return the bytes of one update, whether or not it can be decoded.
+
+        Raises
+        ------
+        CorruptError
+            They are damaged; `byte_offset` is where in the file.
+        """
+        record = self._scan.records[index]
+        try:
+            return _update_of(self._source, record)
+        except CorruptError as error:
+            raise _blame(error, index, index, error.byte_offset) from error
+
+    def _path(self, index: int) -> list[int]:
+        """Return the entries to decode, oldest first: from a keyframe on, or from behind where the cursor stands."""
+        path = [index]
+        while not (record := self._scan.records[path[-1]]).entry.is_keyframe:
+            try:
+                parent = _parent_of(record, self._scan)
+            except CorruptError as error:
+                raise _blame(error, index, path[-1], record.offset) from error
+            if self._standing is not None and parent == self._standing[0]:
+                break
+            path.append(parent)
+        return path[::-1]
+
+    def _decode(self, passed: int, wanted: int) -> Model:
+        record = self._scan.records[passed]
+        if record.entry.is_keyframe:
+            self._start_over()
+        try:
+            update = _update_of(self._source, record)
+        except CorruptError as error:
+            raise _blame(error, wanted, passed, error.byte_offset) from error
+        try:
+            layout = layouts.unpack(record.layout, self.layout)
+            model = self._decoded(update, record).with_layout(layout)
+        except BitstreamError as error:
+            raise _blame(error, wanted, passed, _offset_in_file(record.bodies, error.byte_offset)) from error
+        except ReferenceMismatchError as error:
+            raise _blame(CorruptError(str(error)), wanted, passed, record.offset) from error
+        self.layout = layout
+        self._standing = passed, model
+        return model
+
+    def _decoded(self, data: bytes, record: Record) -> Model:
+        update = Update.from_bytes(data)
+        position = record.entry.position
+        if update.position != position or update.position.digest != position.digest:
+            raise CorruptError("the update is another than its frame says")
+        return self.decoder.decode(update)
+
+    def _start_over(self) -> None:
+        self._standing = None
+        self.decoder = Decoder(limits=self._limits, threads=self._threads)
+        self.layout = None
+
+
+def _update_of(source: Source, record: Record) -> bytes:
+    if record.entry.is_lost:
+        raise CorruptError("its frame is damaged", byte_offset=record.offset)
+    if not record.bodies:
+        raise CorruptError("a frame of the update is damaged", byte_offset=record.offset)
+    if len(record.bodies) == 1:
+        return read_body(source, record.bodies[0])
+    return b"".join(read_body(source, body) for body in record.bodies)
+
+
+def _parent_of(record: Record, scan: Scan) -> int:
+    if record.entry.is_lost or record.parent_chain is None:
+        raise CorruptError("its frame is damaged")
+    parent = scan.index_of(record.parent_chain)
+    if parent is None:
+        raise CorruptError("its parent is not in the file")
+    if scan.records[parent].entry.position.sequence >= record.entry.position.sequence:
+        raise CorruptError("its parent is not older than itself")  # and no chain is a circle
+    return parent
+
+
+def _offset_in_file(bodies: Iterable[Body], offset: int | None) -> int | None:
+    """Translate an offset in an update to one in the file."""
+    end = None
+    for body in bodies:
+        if offset is None:
+            return body.offset
+        if offset < body.n_bytes:
+            return body.offset + offset
+        offset -= body.n_bytes
+        end = body.offset + body.n_bytes
+    return end
+
+
+def _blame(error: BitstreamError, wanted: int, passed: int, byte_offset: int | None) -> BitstreamError:
+    """Say of a fault in entry `passed` what it means to one who wanted entry `wanted`."""
+    message = f"entry {wanted}: {error.message}"
+    if passed != wanted:
+        message = f"entry {wanted}, which needs entry {passed}: {error.message}"
+    return type(error)(message, byte_offset=byte_offset, unit_index=error.unit_index)

@@ -1,0 +1,213 @@
+"""One entry of a stream: what a user sees of it, and its fields in the header of the frame that commits it."""
+
+from __future__ import annotations
+
+import operator
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+
+from incnnr.errors import CorruptError
+from incnnr.position import Position
+from incnnr.stream.frames import Body
+from incnnr.stream.layouts import PackedLayout
+
+Fields = dict[str, Any]
+MAX_LABEL_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One set of weights in a stream.
+
+    Attributes
+    ----------
+    index : int
+        Its number: ``stream[index]`` decodes it.
+    step, name : int or None, str or None
+        As given to `append`.
+    time : float
+        When it was appended, in seconds since the epoch.
+    n_bytes : int
+        Bytes of the update, without the frame around it.
+    is_keyframe : bool
+        Whether it decodes without any other entry.
+    metadata : dict
+        As given to `append`; tuples come back as lists.
+    position : Position
+        The position that a decoder reaches with it.
+    is_lost : bool
+        Whether damage took the entry and all that was known of it but its place; then only `index` means anything.
+    """
+
+    index: int
+    step: int | None
+    name: str | None
+    time: float
+    n_bytes: int
+    is_keyframe: bool
+    metadata: dict[str, Any]
+    position: Position
+    is_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An entry together with what is needed to decode it."""
+
+    entry: Entry
+    offset: int
+    """Where in the file it was found; for a lost entry, where the damage begins."""
+    parent_chain: int | None = None
+    """The chain of the parent's position; None for keyframes."""
+    layout: object = None
+    bodies: tuple[Body, ...] = ()
+    """The pieces of the update, in order; none where one of them is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What the caller says about an entry, checked and detached from the caller's objects."""
+
+    step: int | None = None
+    name: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    time: float = field(default_factory=time.time)
+
+
+def label(step: object, name: object, metadata: object) -> Label:
+    """Check what the caller says about an entry.
+
+    Raises
+    ------
+    TypeError
+        A step that is no integer, a name that is no string, metadata that is no dict with string keys or holds
+        something else than None, bool, int, float, str, bytes, list, tuple and dict.
+    ValueError
+        A step that does not fit 64 bits, a name that is no text, or more than `MAX_LABEL_BYTES` of metadata.
+    """
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name must be a string, not {type(name).__name__}")
+    checked = Label(_checked_step(step), name, _checked_metadata({} if metadata is None else metadata))
+    n_bytes = len(_packb([checked.name, checked.metadata]))
+    if n_bytes > MAX_LABEL_BYTES:
+        raise ValueError(f"name and metadata of {n_bytes} bytes are more than an entry takes")
+    return checked
+
+
+def _checked_step(step: object) -> int | None:
+    if step is None:
+        return None
+    if isinstance(step, bool):
+        raise TypeError("step must be an integer, not bool")
+    number = operator.index(step)  # type: ignore[arg-type]
+    if not -(1 << 63) <= number < 1 << 63:
+        raise ValueError(f"step {number} does not fit 64 bits")
+    return number
+
+
+def _checked_metadata(metadata: object) -> dict[str, Any]:
+    if not isinstance(metadata, dict) or not all(isinstance(key, str) for key in metadata):
+        raise TypeError("metadata must be a dict with string keys")
+    try:
+        copy: dict[str, Any] = _unpackb(_packb(metadata))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise TypeError(f"metadata cannot be stored: {error}") from error
+    return copy
+
+
+def pack_fields(position: Position, parent: Position | None, label: Label, layout: PackedLayout, n_parts: int) -> bytes:
+    """Return the header fields of the frame that commits an update; fields at their default are left out."""
+    fields: Fields = {"q": position.sequence, "c": position.chain, "d": position.digest, "t": label.time}
+    if parent is not None:
+        fields["p"] = parent.chain
+    if n_parts:
+        fields["a"] = n_parts
+    if label.step is not None:
+        fields["s"] = label.step
+    if label.name is not None:
+        fields["n"] = label.name
+    if label.metadata:
+        fields["m"] = label.metadata
+    if layout is not None:
+        fields["l"] = layout
+    return _packb(fields)
+
+
+def pack_part_fields(position: Position, number: int) -> bytes:
+    """Return the header fields of a piece of an update that is not its last; `number` counts from 0."""
+    return _packb({"c": position.chain, "a": number})
+
+
+def unpack_fields(data: bytes) -> Fields:
+    """Return header fields as a dict.
+
+    Raises
+    ------
+    CorruptError
+        They are no such thing.
+    """
+    try:
+        fields = _unpackb(data)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CorruptError("the fields of a frame's header are malformed") from error
+    if not isinstance(fields, dict):
+        raise CorruptError("the fields of a frame's header are no map")
+    return fields
+
+
+def unpack_record(fields: Fields, index: int, offset: int, bodies: tuple[Body, ...]) -> Record:
+    """Return the entry that a commit frame's fields describe.
+
+    Raises
+    ------
+    CorruptError
+        A field is missing or of the wrong type.
+    """
+    parent_chain = fields.get("p")
+    entry = Entry(
+        index=index,
+        step=_typed(fields, "s", int, None),
+        name=_typed(fields, "n", str, None),
+        time=_typed(fields, "t", float, 0.0),
+        n_bytes=sum(body.n_bytes for body in bodies),
+        is_keyframe=parent_chain is None,
+        metadata=_typed(fields, "m", dict, {}),
+        position=Position(uint64(fields, "q"), uint64(fields, "c"), uint64(fields, "d")),
+    )
+    if parent_chain is not None:
+        parent_chain = uint64(fields, "p")
+    return Record(entry, offset, parent_chain, fields.get("l"), bodies)
+
+
+def lost_record(index: int, offset: int, sequence: int) -> Record:
+    """Stand in for an entry whose header was destroyed, so that those behind it keep their numbers."""
+    position = Position(sequence, 0, None)
+    return Record(Entry(index, None, None, 0.0, 0, False, {}, position, is_lost=True), offset)
+
+
+def uint64(fields: Fields, key: str) -> int:
+    """Return a field that must be there and be an unsigned integer."""
+    value = fields.get(key)
+    if type(value) is not int or value < 0:
+        raise CorruptError(f"field {key!r} of a frame's header is no unsigned integer")
+    return value
+
+
+def _typed(fields: Fields, key: str, kind: type, default: Any) -> Any:
+    value = fields.get(key, default)
+    if value is not default and type(value) is not kind:
+        raise CorruptError(f"field {key!r} of a frame's header is no {kind.__name__}")
+    return value
+
+
+def _packb(value: object) -> bytes:
+    # surrogateescape: names come from file systems, where any byte may stand in a name
+    data: bytes = msgpack.packb(value, unicode_errors="surrogateescape")
+    return data
+
+
+def _unpackb(data: bytes) -> Any:
+    return msgpack.unpackb(data, unicode_errors="surrogateescape", strict_map_key=False)

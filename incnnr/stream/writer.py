@@ -1,0 +1,269 @@
+"""Writing a stream: one update per entry, committed as a whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from incnnr.errors import ClosedError, CorruptError
+from incnnr.incremental import Encoder, Limits, Update
+from incnnr.position import Position
+from incnnr.stream import frames, layouts, sink
+from incnnr.stream.cursor import Cursor
+from incnnr.stream.entry import Entry, Label, label, pack_fields, pack_part_fields
+from incnnr.stream.frames import Kind
+from incnnr.stream.layouts import PackedLayout
+from incnnr.stream.scan import Scan
+from incnnr.stream.sink import FileSink, Sink
+from incnnr.stream.source import FileSource
+from incnnr.tensors import Layout
+
+MAX_BODY_BYTES = 1 << 26
+
+Options = dict[str, Any]
+
+
+class StreamWriter:
+    """Appends entries to a stream file; made by `incnnr.open`.
+
+    One thread at a time.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file.
+    entries : sequence of Entry
+        What the file holds by now, oldest first.
+    position : Position or None
+        What a reader of the whole file stands at; None while it is empty.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, incnnr.stream
+    >>> path = Path(tempfile.mkdtemp()) / "run.incnnr"
+    >>> with incnnr.stream.open(path, "a") as stream:
+    ...     entry = stream.append({"w": np.zeros(3)}, step=500, metadata={"loss": 0.31})
+    >>> entry.index, entry.step, entry.is_keyframe, entry.metadata
+    (0, 500, True, {'loss': 0.31})
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        sink: Sink,
+        encoder: Encoder,
+        keyframe_every: int,
+        *,
+        entries: Sequence[Entry] = (),
+        layout: Layout | None = None,
+    ) -> None:
+        self.path = path
+        self._sink = sink
+        self._encoder = encoder
+        self._entries = list(entries)
+        self._layout = layout
+        self._keyframe_every = keyframe_every
+        self._closed_because: str | None = None
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """What the file holds by now, oldest first."""
+        return self._entries
+
+    @property
+    def position(self) -> Position | None:
+        """What a reader of the whole file stands at."""
+        return self._entries[-1].position if self._entries else None
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def append(
+        self,
+        weights: Mapping[str, Any],
+        *,
+        step: int | None = None,
+        name: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        sync: bool = True,
+    ) -> Entry:
+        """Encode `weights` and commit them as the next entry.
+
+        Parameters
+        ----------
+        weights : mapping from str to array
+            As `Encoder.encode` takes them. Its attribute ``layout``, if it has one, is stored with the entry, so
+            that a checkpoint becomes the same file again.
+        step : int, optional
+            Training step; steps may repeat and go backwards.
+        name : str, optional
+            Where the weights came from.
+        metadata : dict, optional
+            String keys; values of None, bool, int, float, str, bytes, and lists, tuples and dicts of these.
+        sync : bool
+            Whether the entry is on disk on return, power failures included; without it that takes a few seconds.
+
+        Returns
+        -------
+        Entry
+            What was added.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Weights or labels that cannot be stored; nothing has happened.
+        OSError
+            The entry could not be written, say because the disk is full. The file holds what it held before, and
+            the writer has closed itself: reopening resumes.
+        ClosedError
+            The writer is closed.
+        """
+        self._check_open()
+        said = label(step, name, metadata)
+        keyframe = is_keyframe_due(self._entries, self._keyframe_every)
+        layout = getattr(weights, "layout", None)
+        packed_layout = layouts.pack(layout, None if keyframe else self._layout)
+        update = self._encoder.encode(weights, keyframe=keyframe)
+        try:
+            self._sink.commit(_frames_of(update, said, packed_layout), sync=sync)
+            self._encoder.acknowledge(update.position)
+        except BaseException as error:
+            self._abandon(error)
+            raise
+        entry = _entry_of(update, said, len(self._entries))
+        self._entries.append(entry)
+        self._layout = layout
+        return entry
+
+    def close(self) -> None:
+        """Let the file go for another writer; closing twice is harmless."""
+        if self._closed_because is None:
+            self._closed_because = "it was closed"
+            self._sink.close()
+
+    def _abandon(self, error: BaseException) -> None:
+        """Leave the file as it was before the write that failed."""
+        self._closed_because = f"a write failed ({error!r})"
+        self._encoder.rollback()
+        self._sink.cut_back()
+        self._sink.close()
+
+    def _check_open(self) -> None:
+        if self._closed_because is not None:
+            raise ClosedError(f"{self.path} is closed: {self._closed_because}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def is_keyframe_due(entries: Sequence[Entry], keyframe_every: int) -> bool:
+    """Whether the next entry must be a keyframe.
+
+    It must when there is none yet, when the updates since the last one add up to its bytes, and when the last one
+    is `keyframe_every` entries ago.
+    """
+    update_bytes = 0
+    for age, entry in enumerate(reversed(entries), start=1):
+        if entry.is_keyframe:
+            return update_bytes >= entry.n_bytes or age >= keyframe_every
+        update_bytes += entry.n_bytes
+    return True
+
+
+def replacing(path: Path, keyframe_every: int, limits: Limits, options: Options) -> StreamWriter:  # noqa: ARG001
+    """Write a new stream that takes the place of `path` at its first commit.
+
+    Raises
+    ------
+    StateError
+        Somebody is writing to it.
+    """
+    encoder = Encoder(require_ack=True, **options)
+    return StreamWriter(path, sink.replacing(path), encoder, keyframe_every)
+
+
+def creating(path: Path, keyframe_every: int, limits: Limits, options: Options) -> StreamWriter:  # noqa: ARG001
+    """Write a new stream.
+
+    Raises
+    ------
+    FileExistsError
+        `path` is there.
+    """
+    encoder = Encoder(require_ack=True, **options)
+    return StreamWriter(path, sink.creating(path), encoder, keyframe_every)
+
+
+def appending(path: Path, keyframe_every: int, limits: Limits, options: Options) -> StreamWriter:
+    """Go on where a stream ends, creating it if need be; a torn tail is cut off.
+
+    Raises
+    ------
+    StateError
+        Somebody is writing to it.
+    CorruptError
+        It is damaged, or no stream; the file is left as it is.
+    """
+    if sink.is_pipe(path):
+        return replacing(path, keyframe_every, limits, options)
+    path = path.resolve()
+    file = sink.locked(path)
+    try:
+        source = FileSource(file)
+        scan = Scan(source)
+        scan.finish()
+        cursor = Cursor(source, scan, limits, options["threads"])
+        _refuse_damage(scan, cursor)
+        encoder = _encoder_at_end(scan, cursor, options)
+        if scan.torn_bytes:
+            file.truncate(scan.committed_end)
+    except BaseException:
+        file.close()
+        raise
+    tail = FileSink(file, scan.committed_end)
+    return StreamWriter(path, tail, encoder, keyframe_every, entries=scan.entries, layout=cursor.layout)
+
+
+def _refuse_damage(scan: Scan, cursor: Cursor) -> None:
+    for span in scan.damage:
+        raise CorruptError("the stream is damaged and takes no more entries", byte_offset=span.offset)
+    for index in range(len(scan.records)):
+        cursor.update(index)
+
+
+def _encoder_at_end(scan: Scan, cursor: Cursor, options: Options) -> Encoder:
+    if not scan.records:
+        return Encoder(require_ack=True, **options)
+    cursor.model(len(scan.records) - 1)
+    return Encoder.resume(cursor.decoder, require_ack=True, **options)
+
+
+def _frames_of(update: Update, said: Label, layout: PackedLayout) -> Iterator[bytes]:
+    """Yield an update as frames; the last one commits it."""
+    data = bytes(update)
+    n_parts = max(0, (len(data) - 1) // MAX_BODY_BYTES)
+    for number in range(n_parts):
+        body = data[number * MAX_BODY_BYTES : (number + 1) * MAX_BODY_BYTES]
+        yield from frames.pack(Kind.PART, pack_part_fields(update.position, number), body)
+    fields = pack_fields(update.position, update.parent, said, layout, n_parts)
+    yield from frames.pack(Kind.UPDATE, fields, data[n_parts * MAX_BODY_BYTES :])
+
+
+def _entry_of(update: Update, said: Label, index: int) -> Entry:
+    return Entry(
+        index=index,
+        step=said.step,
+        name=said.name,
+        time=said.time,
+        n_bytes=len(bytes(update)),
+        is_keyframe=update.is_keyframe,
+        metadata=said.metadata,
+        position=update.position,
+    )
