@@ -34,12 +34,20 @@ def mark(path: Path, *, as_new_as: Path) -> None:
 
 
 def test_candidates_come_in_the_order_in_which_they_were_made(tmp_path):
-    for name in ("step10.npz", "step9.npz", "last.npz", ".step1.npz", "tmp-step2.npz"):
-        save(tmp_path / "new.npz").rename(tmp_path / name)
     (tmp_path / "checkpoint-500").mkdir()
     save(tmp_path / "checkpoint-500" / "model.safetensors")
+    for name in ("step10.npz", "step9.npz", "last.npz", ".step1.npz", "tmp-step2.npz"):
+        save(tmp_path / "new.npz").rename(tmp_path / name)
     (tmp_path / "notes.txt").write_text("not a checkpoint")
     assert [c.name for c in scan(tmp_path)] == ["step9.npz", "step10.npz", "checkpoint-500", "last.npz"]
+
+
+def test_a_checkpoint_without_a_step_stands_behind_the_one_it_was_made_after(tmp_path):
+    for seconds, name in enumerate(("step1.npz", "best.npz", "step3.npz", "step2.npz", "last.npz")):
+        os.utime(save(tmp_path / name), (0, seconds))
+    (tmp_path / "link.npz").symlink_to("step1.npz")
+    names = ["step1.npz", "link.npz", "best.npz", "step2.npz", "step3.npz", "last.npz"]
+    assert [c.name for c in scan(tmp_path)] == names
 
 
 def test_match_and_ignore_are_globs_on_relative_names(tmp_path):

@@ -4,12 +4,14 @@
 the newest entry of a stream. Both say what they do by yielding the reports of `incnnr.watch.reports`.
 """
 
+from incnnr.watch.follower import Follower
 from incnnr.watch.reports import (
     Encoded,
     EventsLost,
     Failed,
     FolderMissing,
     FolderReturned,
+    Followed,
     Repeated,
     Report,
     Vanished,
@@ -23,6 +25,8 @@ __all__ = [
     "Failed",
     "FolderMissing",
     "FolderReturned",
+    "Followed",
+    "Follower",
     "Repeated",
     "Report",
     "Vanished",

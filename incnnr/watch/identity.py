@@ -11,6 +11,7 @@ nothing needs to be written besides the stream and nothing can disagree with it 
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -22,7 +23,8 @@ from incnnr.watch.scan import Candidate, Signature
 METADATA_KEY = "watch"
 BLOCK_BYTES = 8 << 20
 
-_Stamp = tuple[tuple[str, int, int], ...]
+_Stamp = list[object]
+"""What ``files`` holds above. It is compared and never taken apart, so that nothing in a stream can upset us."""
 
 
 def content_digest(path: Path, signature: Signature) -> str:
@@ -64,7 +66,7 @@ def content_digest(path: Path, signature: Signature) -> str:
     words: list[int] = []
     for file in signature:
         blocks, n_bytes = _digest_blocks(path / file.name if file.name else path)
-        words += [_core.xxh64(file.name.encode()), n_bytes, *blocks]
+        words += [_core.xxh64(os.fsencode(file.name)), n_bytes, *blocks]
     return f"{_core.xxh64(struct.pack(f'<{len(words)}Q', *words)):016x}"
 
 
@@ -111,16 +113,16 @@ class Known:
 
 def metadata_of(digest: str, signature: Signature) -> dict[str, object]:
     """Return what an entry remembers of the checkpoint it was made from."""
-    return {METADATA_KEY: {"digest": digest, "files": [list(file) for file in _stamp(signature)]}}
+    return {METADATA_KEY: {"digest": digest, "files": _stamp(signature)}}
 
 
 def _stamp(signature: Signature) -> _Stamp:
-    return tuple((file.name, file.size, file.mtime_ns) for file in signature)
+    return [[file.name, file.size, file.mtime_ns] for file in signature]
 
 
 def _remembered(metadata: Mapping[str, object]) -> tuple[str, _Stamp] | None:
     """Digest and stamp out of an entry's metadata, None where somebody else wrote it."""
     match metadata.get(METADATA_KEY):
         case {"digest": str(digest), "files": [*files]}:
-            return digest, tuple((str(name), size, mtime_ns) for name, size, mtime_ns in files)
+            return digest, files
     return None

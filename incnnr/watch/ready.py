@@ -59,7 +59,7 @@ def reason_to_wait(
         return NO_MARKER
     if not candidate.signature:
         return INCOMPLETE
-    if quiet_for < quiet_seconds and marked_at < max(file.mtime_ns for file in candidate.signature):
+    if quiet_for < quiet_seconds and marked_at < candidate.written_ns:
         return CHANGING
     return None if is_complete(candidate.path) else INCOMPLETE
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from incnnr.checkpoints import files_of, find
+from incnnr.checkpoints import files_of, find, step_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +50,17 @@ class Candidate:
     path: Path
     signature: Signature
 
+    @property
+    def written_ns(self) -> int:
+        """When its newest file was written, in nanoseconds since the epoch."""
+        return max((file.mtime_ns for file in self.signature), default=0)
+
 
 def scan(folder: Path, match: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Candidate]:
-    """List the candidate checkpoints directly in `folder`, in the order of `incnnr.checkpoints.find`.
+    """List the candidate checkpoints directly in `folder`, in the order in which they were made.
+
+    Those whose name tells a step come by step. One without, such as ``last``, comes before the first that was written
+    later than it: after the numbered checkpoint that it is a copy of, but before the next.
 
     Parameters
     ----------
@@ -77,7 +85,7 @@ def scan(folder: Path, match: Iterable[str] = (), ignore: Iterable[str] = ()) ->
     """
     match, ignore = tuple(match), tuple(ignore)
     wanted = [path for path in find(folder) if _is_wanted(path.name, match, ignore)]
-    return [Candidate(path.name, path, signature_of(path)) for path in wanted]
+    return _merged([Candidate(path.name, path, signature_of(path)) for path in wanted])
 
 
 def signature_of(path: Path) -> Signature:
@@ -88,6 +96,15 @@ def signature_of(path: Path) -> Signature:
         return ()
     stats = (_stat(path, file) for file in files)
     return tuple(stat for stat in stats if stat is not None)
+
+
+def _merged(found: list[Candidate]) -> list[Candidate]:
+    merged = [candidate for candidate in found if step_of(candidate.name) is not None]
+    for candidate in found:
+        if step_of(candidate.name) is None:
+            later = (i for i, other in enumerate(merged) if other.written_ns > candidate.written_ns)
+            merged.insert(next(later, len(merged)), candidate)
+    return merged
 
 
 def _is_wanted(name: str, match: tuple[str, ...], ignore: tuple[str, ...]) -> bool:

@@ -11,7 +11,7 @@ from incnnr.checkpoints import Checkpoint, read, step_of
 from incnnr.errors import CheckpointError
 from incnnr.stream import StreamWriter
 from incnnr.watch.identity import Known, content_digest, metadata_of
-from incnnr.watch.ready import CHANGING, INCOMPLETE, NO_MARKER, reason_to_wait
+from incnnr.watch.ready import CHANGING, INCOMPLETE, reason_to_wait
 from incnnr.watch.reports import (
     Encoded,
     EventsLost,
@@ -28,6 +28,7 @@ from incnnr.watch.wakeup import Events, Polling, Stop, Wakeup
 
 QUIET_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
+GIVE_UP_SECONDS = 30.0
 
 SOONEST_SECONDS = 0.01
 
@@ -62,8 +63,8 @@ class Watcher:
     An entry's identity is (relative name, content): a name with new content is a new entry, known content under
     another name is reported and not repeated. A checkpoint deleted from the folder stays in the stream.
 
-    Checkpoints found ready together are encoded in the order of `incnnr.checkpoints.find`: by step where their names
-    have one, else by modification time. One that is ready is held back while another that precedes it in this order,
+    Checkpoints found ready together are encoded in the order of `incnnr.watch.scan`: by step where their names have
+    one, else by modification time. One that is ready is held back while another that precedes it in this order,
     and began to appear no later, is not ready but has changed less than `patience_seconds` ago: two writers at work
     then still give a stream in order, while a crashed one cannot stop it, and a run that started again at an earlier
     step never holds back what the run before it wrote.
@@ -81,8 +82,10 @@ class Watcher:
     quiet_seconds : float
         How long a checkpoint must lie unchanged before it is read.
     patience_seconds : float
-        How long after its last change an unfinished checkpoint holds back later ones; when it is up, one that is
-        still incomplete is reported as failed.
+        How long after its last change an unfinished checkpoint holds back later ones.
+    give_up_seconds : float
+        How long after its last change one that is still incomplete is reported as failed. A writer that takes it up
+        again later is served all the same.
     clock, sleep : callables
         Monotonic seconds, and a way to let them pass.
 
@@ -107,6 +110,7 @@ class Watcher:
         ready_marker: str | None = None,
         quiet_seconds: float = QUIET_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
+        give_up_seconds: float = GIVE_UP_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -115,6 +119,7 @@ class Watcher:
         self._match, self._ignore = tuple(match), tuple(ignore)
         self._ready_marker = ready_marker
         self._quiet_seconds, self._patience_seconds = quiet_seconds, patience_seconds
+        self._give_up_seconds = give_up_seconds
         self._clock, self._sleep = clock, sleep
         self._known = Known(writer.entries)
         self._settled: dict[str, Signature] = {}
@@ -136,10 +141,12 @@ class Watcher:
         OSError, StateError
             The stream cannot be written. A bad checkpoint raises nothing: it is a `Failed` report.
         """
-        return list(self._look(_Never()))
+        return list(self._look(_Never(), self._give_up_seconds))
 
     def catch_up(self, stop: Stop | None = None) -> Iterator[Report]:
         """Look until nothing is left that waiting could make ready, yielding reports as they come.
+
+        What is quiet and still incomplete is given up at once.
 
         Raises
         ------
@@ -147,10 +154,10 @@ class Watcher:
             The stream cannot be written.
         """
         stop = stop or _Never()
-        yield from self._look(stop)
-        while not stop.is_set() and (seconds := self._due_seconds()) is not None:
+        yield from self._look(stop, self._quiet_seconds)
+        while not stop.is_set() and (seconds := self._due_seconds(self._quiet_seconds)) is not None:
             self._sleep(seconds)
-            yield from self._look(stop)
+            yield from self._look(stop, self._quiet_seconds)
 
     def run(self, stop: Stop, poll: float | None = None) -> Iterator[Report]:
         """Look again and again, yielding reports as they come, until `stop` is set.
@@ -173,10 +180,10 @@ class Watcher:
                 lost = wakeup.subscribe()
                 if lost is not None:
                     yield EventsLost(lost)
-                yield from self._look(stop)
-                wakeup.wait(stop, self._due_seconds())
+                yield from self._look(stop, self._give_up_seconds)
+                wakeup.wait(stop, self._due_seconds(self._give_up_seconds))
 
-    def _look(self, stop: Stop) -> Iterator[Report]:
+    def _look(self, stop: Stop, give_up_seconds: float) -> Iterator[Report]:
         try:
             candidates = scan(self._folder, self._match, self._ignore)
         except OSError as error:
@@ -193,7 +200,7 @@ class Watcher:
         for candidate in pending:
             if stop.is_set():
                 return
-            yield from self._advance(candidate)
+            yield from self._advance(candidate, give_up_seconds)
 
     def _is_settled(self, candidate: Candidate) -> bool:
         """Whether these very files were dealt with: in this run, or (known by sizes and times) before it."""
@@ -230,11 +237,11 @@ class Watcher:
     def _holds_back(self, earlier: _Sighting, later: _Sighting, now: float) -> bool:
         return earlier.began <= later.began and now - earlier.changed < self._patience_seconds
 
-    def _advance(self, candidate: Candidate) -> Iterator[Report]:
+    def _advance(self, candidate: Candidate, give_up_seconds: float) -> Iterator[Report]:
         seen = self._sightings[candidate.name]
         if seen.reason is None:
             yield from self._take(candidate)
-        elif seen.reason == INCOMPLETE and self._clock() - seen.changed >= self._patience_seconds:
+        elif seen.reason == INCOMPLETE and self._clock() - seen.changed >= give_up_seconds:
             self._settle(candidate)
             yield Failed(candidate.name, _what_is_missing(candidate.path))
         elif seen.reason not in seen.reported:
@@ -289,14 +296,16 @@ class Watcher:
         self._settled[candidate.name] = candidate.signature
         del self._sightings[candidate.name]
 
-    def _due_seconds(self) -> float | None:
+    def _due_seconds(self, give_up_seconds: float) -> float | None:
         """Seconds until time alone may change what a look finds; None if only the folder can."""
+        if self._folder_is_missing:
+            return None
         now, sightings = self._clock(), self._sightings.values()
         due = [seen.changed + self._quiet_seconds for seen in sightings if seen.reason == CHANGING]
-        due += [seen.changed + self._patience_seconds for seen in sightings if seen.reason == INCOMPLETE]
+        due += [seen.changed + give_up_seconds for seen in sightings if seen.reason == INCOMPLETE]
         if any(seen.reason == _HELD_BACK for seen in sightings):
-            unmarked = [seen.changed + self._patience_seconds for seen in sightings if seen.reason == NO_MARKER]
-            due += [time_is_up for time_is_up in unmarked if time_is_up > now]
+            patient_until = [seen.changed + self._patience_seconds for seen in sightings if seen.reason is not None]
+            due.append(min((until for until in patient_until if until > now), default=now))
         return max(min(due) - now, SOONEST_SECONDS) if due else None
 
 
