@@ -1,4 +1,4 @@
-"""What a tensor is: its dtype by name, its bytes as the kernels read them, and the way in from and out to numpy and torch."""
+"""What a tensor is: its dtype by name, its bytes as the kernels read them, and the way to numpy and torch."""
 
 from __future__ import annotations
 
@@ -109,9 +109,14 @@ class TensorType:
         return _KINDS.get(self.dtype if dtype.isnative else dtype.newbyteorder("=").name, Kind.UINT8)
 
     @property
+    def n_elements(self) -> int:
+        """Elements."""
+        return prod(self.shape)
+
+    @property
     def n_bytes(self) -> int:
         """Bytes of all elements."""
-        return prod(self.shape) * self.numpy_dtype.itemsize
+        return self.n_elements * self.numpy_dtype.itemsize
 
     @property
     def is_lossy_capable(self) -> bool:
@@ -158,11 +163,7 @@ def bytes_of(array: Array) -> NDArray[np.uint8]:
 def array_of(data: NDArray[np.uint8], tensor: TensorType) -> Array:
     """Return `data`, little-endian bytes in C order, as a read-only array of that type."""
     dtype = tensor.numpy_dtype
-    if dtype.byteorder == ">":
-        array = data.view(dtype.newbyteorder("<")).astype(dtype)
-    else:
-        array = data.view(dtype)
-    array = array.reshape(tensor.shape)
+    array = data.view(dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(tensor.shape)
     array.flags.writeable = False
     return array
 
@@ -223,6 +224,25 @@ class Layout:
     rest: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class ModelStats:
+    """What decoding an update showed.
+
+    Attributes
+    ----------
+    n_bytes : int
+        Bytes of the update; 0 for a base.
+    n_changed : int
+        Elements whose value changed; in a keyframe all of them.
+    missed : int
+        Updates that a keyframe skipped.
+    """
+
+    n_bytes: int = 0
+    n_changed: int = 0
+    missed: int = 0
+
+
 class Model(Mapping[str, Array]):
     """The weights at one position: a mapping from name to read-only array, in model order.
 
@@ -234,6 +254,8 @@ class Model(Mapping[str, Array]):
         Where in the chain of updates it stands.
     changed : frozenset of str
         Names of the tensors that the last update added or gave another value.
+    stats : ModelStats
+        What decoding the last update showed.
     layout : Layout or None
         The checkpoint file it came from, where that is known; `incnnr.write` makes use of it.
     """
@@ -242,12 +264,14 @@ class Model(Mapping[str, Array]):
         self,
         tensors: Mapping[str, tuple[TensorType, NDArray[np.uint8]]],
         position: Position,
-        changed: frozenset[str] = frozenset(),
+        changed: frozenset[str],
+        stats: ModelStats,
         layout: Layout | None = None,
     ) -> None:
         self._tensors = tensors
         self.position = position
         self.changed = changed
+        self.stats = stats
         self.layout = layout
 
     def __getitem__(self, name: str) -> Array:
@@ -274,4 +298,4 @@ class Model(Mapping[str, Array]):
 
     def with_layout(self, layout: Layout | None) -> Model:
         """Return the same weights with another `layout`."""
-        return Model(self._tensors, self.position, self.changed, layout)
+        return Model(self._tensors, self.position, self.changed, self.stats, layout)

@@ -1,0 +1,22 @@
+"""Send a neural network once, and from then on only what changed."""
+
+from incnnr.checkpoints import Checkpoint, read, write
+from incnnr.errors import IncnnrError
+from incnnr.incremental import Decoder, Encoder, Limits, Update
+from incnnr.position import Position
+from incnnr.stream import open  # noqa: A004 -- as gzip.open
+from incnnr.tensors import Model
+
+__all__ = [
+    "Checkpoint",
+    "Decoder",
+    "Encoder",
+    "IncnnrError",
+    "Limits",
+    "Model",
+    "Position",
+    "Update",
+    "open",
+    "read",
+    "write",
+]

@@ -1,0 +1,188 @@
+// Python's view of the kernels: checks sizes, keeps arrays alive, releases the GIL.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/vector.h>
+
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <new>
+#include <optional>
+#include <vector>
+
+#include "core.h"
+
+namespace nb = nanobind;
+using incnnr::Status;
+
+namespace {
+
+using ReadOnlyBytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using WritableBytes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+struct BoundSegment {
+    incnnr::Segment native;
+    std::vector<nb::object> alive;
+};
+
+template <class Array>
+auto checked_data(nb::handle array, size_t n_bytes, const char* what, std::vector<nb::object>& alive) -> decltype(std::declval<Array>().data()) {
+    if (array.is_none()) return nullptr;
+    auto view = nb::cast<Array>(array, false);
+    if (view.size() != n_bytes) throw nb::value_error(what);
+    alive.push_back(nb::borrow(array));
+    return view.data();
+}
+
+void make_segment(BoundSegment* self, unsigned kind, unsigned coding, size_t n_elements, nb::handle result, nb::handle source,
+                  nb::handle reference, nb::handle contexts, double step_size, double max_error) {
+    if (kind >= incnnr::n_kinds || coding > 2) throw nb::value_error("no such kind or coding");
+    new (self) BoundSegment{};
+    incnnr::Segment& s = self->native;
+    s.kind = static_cast<incnnr::Kind>(kind);
+    s.coding = static_cast<incnnr::Coding>(coding);
+    s.n_elements = n_elements;
+    const size_t n_bytes = n_elements * incnnr::element_bytes(s.kind);
+    s.result = checked_data<WritableBytes>(result, n_bytes, "result has the wrong size", self->alive);
+    s.source = checked_data<ReadOnlyBytes>(source, n_bytes, "source has the wrong size", self->alive);
+    s.reference = checked_data<ReadOnlyBytes>(reference, n_bytes, "reference has the wrong size", self->alive);
+    const size_t context_bytes = incnnr::contexts_per_slice * sizeof(incnnr::Context);
+    s.contexts = reinterpret_cast<incnnr::Context*>(checked_data<WritableBytes>(contexts, context_bytes, "contexts have the wrong size", self->alive));
+    s.step_size = step_size;
+    s.max_error = max_error;
+    if (s.coding == incnnr::Coding::inter && s.reference == nullptr) throw nb::value_error("inter coding needs a reference");
+    if (s.coding != incnnr::Coding::intra && s.result != nullptr && s.contexts == nullptr) throw nb::value_error("contexts are missing");
+}
+
+using Codewords = std::vector<std::vector<BoundSegment*>>;
+
+// The kernels' plain arrays, and their way back into the Python objects.
+struct Batch {
+    std::vector<incnnr::Segment> segments;
+    std::vector<incnnr::Codeword> codewords;
+
+    explicit Batch(const Codewords& bound) {
+        for (const auto& codeword : bound)
+            for (const BoundSegment* segment : codeword) {
+                if (segment->native.result == nullptr) throw nb::value_error("a segment has no result array");
+                segments.push_back(segment->native);
+            }
+        size_t first = 0;
+        for (const auto& codeword : bound) {
+            codewords.push_back({segments.data() + first, codeword.size(), nullptr, 0, Status::ok});
+            first += codeword.size();
+        }
+    }
+
+    void copy_back(const Codewords& bound) const {
+        auto from = segments.begin();
+        for (const auto& codeword : bound)
+            for (BoundSegment* segment : codeword) segment->native = *from++;
+    }
+};
+
+void raise_unless_ok(Status status) {
+    if (status == Status::out_of_memory) throw std::bad_alloc();
+    if (status == Status::corrupt) throw nb::value_error("corrupt codeword");
+}
+
+std::vector<nb::bytes> encode(const Codewords& bound, unsigned threads) {
+    Batch batch(bound);
+    for (const auto& segment : batch.segments)
+        if (segment.source == nullptr) throw nb::value_error("a segment has no source array");
+    Status status;
+    {
+        nb::gil_scoped_release unlocked;
+        status = incnnr::encode_codewords(batch.codewords.data(), batch.codewords.size(), threads);
+    }
+    std::vector<nb::bytes> coded;
+    for (auto& codeword : batch.codewords) {
+        if (status == Status::ok) coded.emplace_back(codeword.bytes, codeword.n_bytes);
+        std::free(codeword.bytes);
+    }
+    raise_unless_ok(status);
+    batch.copy_back(bound);
+    return coded;
+}
+
+void decode(const Codewords& bound, const std::vector<ReadOnlyBytes>& coded, unsigned threads) {
+    Batch batch(bound);
+    if (coded.size() != bound.size()) throw nb::value_error("as many byte strings as codewords are needed");
+    for (size_t i = 0; i < coded.size(); ++i) {
+        batch.codewords[i].bytes = const_cast<uint8_t*>(coded[i].data());  // decoding only reads
+        batch.codewords[i].n_bytes = coded[i].size();
+    }
+    Status status;
+    {
+        nb::gil_scoped_release unlocked;
+        status = incnnr::decode_codewords(batch.codewords.data(), batch.codewords.size(), threads);
+    }
+    raise_unless_ok(status);
+    batch.copy_back(bound);
+}
+
+std::vector<bool> find_changed(const std::vector<BoundSegment*>& bound, unsigned threads) {
+    std::vector<incnnr::Segment> segments;
+    for (const BoundSegment* segment : bound) {
+        if (segment->native.source == nullptr) throw nb::value_error("a segment has no source array");
+        segments.push_back(segment->native);
+    }
+    const auto changed = std::make_unique<bool[]>(segments.size());
+    {
+        nb::gil_scoped_release unlocked;
+        incnnr::find_changed(segments.data(), segments.size(), changed.get(), threads);
+    }
+    return std::vector<bool>(changed.get(), changed.get() + segments.size());
+}
+
+incnnr::Context* contexts_in(WritableBytes& contexts, ReadOnlyBytes& contexts_of_flag) {
+    const size_t n_contexts = contexts.size() / sizeof(incnnr::Context);
+    for (size_t i = 0; i < contexts_of_flag.size(); ++i)
+        if (2 * size_t{contexts_of_flag.data()[i]} + 1 >= n_contexts) throw nb::value_error("no such context");
+    return reinterpret_cast<incnnr::Context*>(contexts.data());
+}
+
+nb::bytes encode_flags(ReadOnlyBytes flags, ReadOnlyBytes contexts_of_flag, WritableBytes contexts) {
+    if (flags.size() != contexts_of_flag.size()) throw nb::value_error("one context per flag is needed");
+    uint8_t* bytes = nullptr;
+    size_t n_bytes = 0;
+    raise_unless_ok(incnnr::encode_flags(flags.data(), contexts_of_flag.data(), flags.size(), contexts_in(contexts, contexts_of_flag), &bytes, &n_bytes));
+    nb::bytes coded(bytes, n_bytes);
+    std::free(bytes);
+    return coded;
+}
+
+void decode_flags(ReadOnlyBytes coded, WritableBytes flags, ReadOnlyBytes contexts_of_flag, WritableBytes contexts) {
+    if (flags.size() != contexts_of_flag.size()) throw nb::value_error("one context per flag is needed");
+    raise_unless_ok(incnnr::decode_flags(coded.data(), coded.size(), contexts_of_flag.data(), flags.size(), contexts_in(contexts, contexts_of_flag), flags.data()));
+}
+
+void reset_contexts(WritableBytes contexts) {
+    incnnr::reset_contexts(reinterpret_cast<incnnr::Context*>(contexts.data()), contexts.size() / sizeof(incnnr::Context));
+}
+
+uint64_t xxh64(ReadOnlyBytes data, uint64_t seed) {
+    nb::gil_scoped_release unlocked;
+    return incnnr::xxh64(data.data(), data.size(), seed);
+}
+
+}  // namespace
+
+NB_MODULE(_core, m) {
+    m.attr("CONTEXT_BYTES") = sizeof(incnnr::Context);
+    m.attr("SLICE_CONTEXTS_BYTES") = incnnr::contexts_per_slice * sizeof(incnnr::Context);
+    nb::class_<BoundSegment>(m, "Segment")
+        .def("__init__", &make_segment, nb::arg("kind"), nb::arg("coding"), nb::arg("n_elements"), nb::kw_only(), nb::arg("result") = nb::none(),
+             nb::arg("source") = nb::none(), nb::arg("reference") = nb::none(), nb::arg("contexts") = nb::none(), nb::arg("step_size") = 0.0,
+             nb::arg("max_error") = std::numeric_limits<double>::infinity())
+        .def_prop_ro("digest", [](const BoundSegment& s) { return s.native.digest; })
+        .def_prop_ro("n_changed", [](const BoundSegment& s) { return s.native.n_changed; })
+        .def_prop_ro("largest_error", [](const BoundSegment& s) { return s.native.largest_error; });
+    m.def("encode", &encode, nb::arg("codewords"), nb::arg("threads"));
+    m.def("decode", &decode, nb::arg("codewords"), nb::arg("coded"), nb::arg("threads"));
+    m.def("find_changed", &find_changed, nb::arg("segments"), nb::arg("threads"));
+    m.def("encode_flags", &encode_flags, nb::arg("flags"), nb::arg("contexts_of_flag"), nb::arg("contexts"));
+    m.def("decode_flags", &decode_flags, nb::arg("coded"), nb::arg("flags"), nb::arg("contexts_of_flag"), nb::arg("contexts"));
+    m.def("reset_contexts", &reset_contexts, nb::arg("contexts"));
+    m.def("xxh64", &xxh64, nb::arg("data"), nb::arg("seed") = 0);
+}

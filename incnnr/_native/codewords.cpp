@@ -1,0 +1,88 @@
+#include <atomic>
+#include <memory>
+#include <new>
+#include <system_error>
+#include <thread>
+
+#include "engine.h"
+#include "segments.h"
+
+namespace incnnr {
+
+const size_t contexts_per_slice = sizeof(ResidualContexts) / sizeof(Context);
+
+namespace {
+
+// Runs work(0) .. work(n_items - 1), each once, on up to n_threads threads. Where the system gives no more threads, the
+// calling one does the work.
+template <class Work>
+void in_parallel(size_t n_items, unsigned n_threads, Work work) {
+    std::atomic<size_t> next{0};
+    const auto run = [&] {
+        for (size_t i = next++; i < n_items; i = next++) work(i);
+    };
+    constexpr unsigned most_threads = 64;
+    std::thread threads[most_threads];
+    const size_t n_extra = std::min<size_t>({n_threads, n_items, most_threads}) - (n_items > 0 && n_threads > 0);
+    size_t n_started = 0;
+    for (; n_started < n_extra; ++n_started) {
+        try {
+            threads[n_started] = std::thread(run);
+        } catch (const std::system_error&) {
+            break;
+        }
+    }
+    run();
+    for (size_t i = 0; i < n_started; ++i) threads[i].join();
+}
+
+std::unique_ptr<IntraContexts> fresh_intra_contexts() {
+    std::unique_ptr<IntraContexts> contexts(new (std::nothrow) IntraContexts);
+    if (contexts) reset_contexts(reinterpret_cast<Context*>(contexts.get()), sizeof(IntraContexts) / sizeof(Context));
+    return contexts;
+}
+
+Status encode_codeword(Codeword& codeword) {
+    const auto intra = fresh_intra_contexts();
+    if (!intra) return Status::out_of_memory;
+    ByteSink sink;
+    Encoder coder(sink);
+    for (size_t i = 0; i < codeword.n_segments; ++i) encode_segment(coder, codeword.segments[i], *intra);
+    coder.finish();
+    if (sink.failed()) return Status::out_of_memory;
+    codeword.n_bytes = sink.size();
+    codeword.bytes = sink.release();
+    return Status::ok;
+}
+
+Status decode_codeword(Codeword& codeword) {
+    const auto intra = fresh_intra_contexts();
+    if (!intra) return Status::out_of_memory;
+    Decoder coder(codeword.bytes, codeword.n_bytes);
+    for (size_t i = 0; i < codeword.n_segments; ++i) decode_segment(coder, codeword.segments[i], *intra);
+    return coder.finish();
+}
+
+template <class CodeOne>
+Status code_all(Codeword* codewords, size_t n_codewords, unsigned n_threads, CodeOne code_one) {
+    in_parallel(n_codewords, n_threads, [&](size_t i) { codewords[i].status = code_one(codewords[i]); });
+    for (size_t i = 0; i < n_codewords; ++i)
+        if (codewords[i].status != Status::ok) return codewords[i].status;
+    return Status::ok;
+}
+
+}  // namespace
+
+Status encode_codewords(Codeword* codewords, size_t n_codewords, unsigned n_threads) {
+    return code_all(codewords, n_codewords, n_threads, encode_codeword);
+}
+
+Status decode_codewords(Codeword* codewords, size_t n_codewords, unsigned n_threads) {
+    return code_all(codewords, n_codewords, n_threads, decode_codeword);
+}
+
+void find_changed(const Segment* segments, size_t n_segments, bool* changed, unsigned n_threads) {
+    in_parallel(n_segments, n_threads, [&](size_t i) { changed[i] = is_changed(segments[i]); });
+}
+
+}  // namespace incnnr

@@ -1,0 +1,13 @@
+// Coding of one segment inside a codeword that is already open.
+#pragma once
+
+#include "binarization.h"
+#include "core.h"
+
+namespace incnnr {
+
+void encode_segment(Encoder& coder, Segment& segment, IntraContexts& intra);
+void decode_segment(Decoder& coder, Segment& segment, IntraContexts& intra);
+bool is_changed(const Segment& segment);
+
+}  // namespace incnnr

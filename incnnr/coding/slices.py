@@ -1,0 +1,47 @@
+"""How tensors are cut into slices and slices packed into codewords."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from incnnr.tensors import Kind
+
+SLICE_ELEMENTS = 1 << 20
+
+ELEMENT_BYTES = {
+    kind: {"8": 1, "6": 2, "2": 4, "4": 8}[kind.name[-1]] for kind in Kind if not kind.name.startswith("FLOAT8")
+} | {Kind.FLOAT8_E4M3: 1, Kind.FLOAT8_E5M2: 1}
+
+
+def slice_elements(n_elements: int) -> list[int]:
+    """Cut `n_elements` in C order; every slice but the last has `SLICE_ELEMENTS`.
+
+    Examples
+    --------
+    >>> slice_elements(2_500_000)
+    [1048576, 1048576, 402848]
+    >>> slice_elements(0)
+    []
+    """
+    n_whole, rest = divmod(n_elements, SLICE_ELEMENTS)
+    return [SLICE_ELEMENTS] * n_whole + [rest] * (rest > 0)
+
+
+def group_sizes(n_elements: Iterable[int]) -> list[int]:
+    """Say how many consecutive slices share each codeword: as many as keep within `SLICE_ELEMENTS` elements.
+
+    Examples
+    --------
+    >>> group_sizes([500_000, 500_000, 500_000, 1 << 20, 10, 10])
+    [2, 1, 1, 2]
+    """
+    sizes: list[int] = []
+    room = 0
+    for n in n_elements:
+        if n <= room:
+            sizes[-1] += 1
+        else:
+            sizes.append(1)
+            room = SLICE_ELEMENTS
+        room -= n
+    return sizes

@@ -1,0 +1,196 @@
+"""The decoder: updates in, the current model out, and nothing that does not follow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from incnnr.errors import DivergedError, GapError, StaleUpdateError, StateError
+from incnnr.incremental import snapshot
+from incnnr.incremental.decoding import decode_update
+from incnnr.incremental.limits import Limits
+from incnnr.incremental.state import CodecState, base_state, chain_after, checked_threads
+from incnnr.incremental.syntax import Begin
+from incnnr.incremental.update import Update, begin_of
+from incnnr.position import Position
+from incnnr.tensors import Model, ModelStats
+
+DEFAULT_LIMITS = Limits()
+
+
+class Decoder:
+    """Apply updates in order and hold the current model.
+
+    Parameters
+    ----------
+    base : mapping of str to array, optional
+        Weights that the encoder was given as its ``base``.
+    limits : Limits
+        What an update may make this decoder allocate.
+    threads : int, optional
+        Threads of one call; default as many as there are cores for this process, at most 4.
+
+    Notes
+    -----
+    One decoder belongs to one thread at a time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from incnnr.incremental import Encoder
+    >>> encoder, decoder = Encoder(), Decoder()
+    >>> model = decoder.decode(encoder.encode({"w": np.arange(4.0), "b": np.zeros(2)}))
+    >>> model = decoder.decode(encoder.encode({"w": np.arange(4.0), "b": np.ones(2)}))
+    >>> model["b"], sorted(model.changed)
+    (array([1., 1.]), ['b'])
+    """
+
+    def __init__(
+        self,
+        *,
+        base: Mapping[str, object] | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        threads: int | None = None,
+    ) -> None:
+        self._limits = limits
+        self._threads = checked_threads(threads)
+        self._state = None if base is None else base_state(base)
+        self._takes_any_keyframe = False
+
+    @property
+    def position(self) -> Position | None:
+        """Where the decoder stands; None before its first keyframe."""
+        return self._state.position if self._state else None
+
+    @property
+    def model(self) -> Model | None:
+        """The current model; None before the first keyframe."""
+        return self._state.model() if self._state else None
+
+    def decode(self, update: Update | bytes | bytearray | memoryview) -> Model:
+        """Apply one update.
+
+        Parameters
+        ----------
+        update : Update or bytes-like
+            One whole update, as `Encoder.encode` made it.
+
+        Returns
+        -------
+        Model
+            The weights after it. It stays valid whatever is decoded next.
+
+        Raises
+        ------
+        ReferenceMismatchError
+            The update does not follow from this decoder's position: `StaleUpdateError` (older or repeated: ignore it),
+            `GapError` (updates or the first keyframe are missing) or `DivergedError` (made from another past).
+        BitstreamError
+            The bytes are truncated, corrupt, unsupported or beyond the limits.
+
+        Notes
+        -----
+        All or nothing: if this raises, the decoder is where it was. The result's digest is checked before it counts.
+        """
+        data = bytes(update)
+        begin, units = begin_of(data)
+        parent = self._checked_parent(begin, data)
+        state, changed, n_changed = decode_update(parent, begin, units, data, self._limits, self._threads)
+        missed = begin.sequence - self._state.position.sequence - 1 if self._state and parent is None else 0
+        self._state = state
+        self._takes_any_keyframe = False
+        return state.model(changed, ModelStats(len(data), n_changed, max(0, missed)))
+
+    def reset(self) -> None:
+        """Accept any keyframe next, also an older one. What is held stays available until then."""
+        self._takes_any_keyframe = True
+
+    def fork(self) -> Decoder:
+        """Return an independent decoder at the same position; the arrays are shared, so this is cheap."""
+        other = Decoder(limits=self._limits, threads=self._threads)
+        other._state = self._state
+        other._takes_any_keyframe = self._takes_any_keyframe
+        return other
+
+    def to_bytes(self, *, weights: bool = True) -> bytes:
+        """Save position, weights and coding state.
+
+        Parameters
+        ----------
+        weights : bool
+            Whether the weights are included; if not, `from_bytes` must be given them.
+
+        Raises
+        ------
+        StateError
+            There is nothing to save yet.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> decoder = Decoder(base={"w": np.ones(2)})
+        >>> Decoder.from_bytes(decoder.to_bytes()).position == decoder.position
+        True
+        """
+        if self._state is None:
+            raise StateError("the decoder holds nothing yet")
+        return snapshot.pack(self._state, with_weights=weights)
+
+    @classmethod
+    def from_bytes(
+        cls,
+        data: bytes | memoryview,
+        weights: Mapping[str, object] | None = None,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        threads: int | None = None,
+    ) -> Decoder:
+        """Restore what `to_bytes` saved.
+
+        Parameters
+        ----------
+        data : bytes-like
+            From `to_bytes`.
+        weights : mapping of str to array, optional
+            The weights, if they were left out.
+
+        Raises
+        ------
+        BitstreamError
+            `data` is damaged, or was written by another version.
+        ModelMismatchError
+            `weights` is needed and missing, or not what was held.
+        """
+        decoder = cls(limits=limits, threads=threads)
+        decoder._state = snapshot.unpack(data, weights, limits)
+        return decoder
+
+    def _checked_parent(self, begin: Begin, data: bytes) -> CodecState | None:
+        """Return the state to apply an update to; None for a keyframe."""
+        held = self._state
+        actual = held.position if held else None
+        if begin.parent_chain is None:
+            if held and not self._takes_any_keyframe and begin.sequence <= held.position.sequence:
+                raise StaleUpdateError(
+                    f"keyframe {begin.sequence} is not newer than position {actual}", expected=None, actual=actual
+                )
+            return None
+        expected = Position(begin.sequence - 1, begin.parent_chain, None)
+        if held is None:
+            raise GapError(
+                f"update {begin.sequence} needs {expected}, and there is no keyframe yet",
+                expected=expected,
+                actual=None,
+            )
+        if expected == actual:
+            return held
+        raise _mismatch(begin, held.position, chain_after(expected, data))(
+            f"update {begin.sequence} follows {expected}, the decoder holds {actual}", expected=expected, actual=actual
+        )
+
+
+def _mismatch(begin: Begin, held: Position, chain: int) -> type[StaleUpdateError | GapError | DivergedError]:
+    if begin.sequence < held.sequence or (begin.sequence == held.sequence and chain == held.chain):
+        return StaleUpdateError
+    if begin.sequence > held.sequence + 1:
+        return GapError
+    return DivergedError

@@ -1,0 +1,163 @@
+"""The encoder: weights in, updates out, always from what the other side holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from incnnr.errors import StateError
+from incnnr.incremental.decoder import Decoder
+from incnnr.incremental.encoding import Given, encode_update
+from incnnr.incremental.state import CodecState, base_state, checked_threads
+from incnnr.incremental.update import Update
+from incnnr.position import Position
+from incnnr.quantization import Knob, Quality
+from incnnr.tensors import as_array, bytes_of, type_of
+
+
+class Encoder:
+    """Code checkpoints as one keyframe and then updates.
+
+    The first call of `encode` makes a keyframe unless `base` is given. Lossless unless `max_error` or `qp` says otherwise.
+
+    Parameters
+    ----------
+    base : mapping of str to array, optional
+        Weights that the other side already holds; no keyframe is sent.
+    max_error : float or mapping of pattern to float or None, optional
+        Bound of |decoded - given| for every weight of every update. See `Quality` for patterns.
+    qp : int or mapping of pattern to int or None, optional
+        The standard's quantisation parameter instead: a step size of 2**(qp / 4), interpolated in between.
+    threads : int, optional
+        Threads of one call; default as many as there are cores for this process, at most 4. They do not change the bytes.
+    require_ack : bool
+        An update counts only after `acknowledge`; until then the next one is made from the last acknowledged position.
+
+    Notes
+    -----
+    One encoder belongs to one thread at a time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> encoder, decoder = Encoder(max_error=1e-3), Decoder()
+    >>> weights = {"w": np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3)}
+    >>> model = decoder.decode(encoder.encode(weights))
+    >>> weights["w"][0, 0] = 0.25
+    >>> model = decoder.decode(encoder.encode(weights))
+    >>> bool(abs(model["w"] - weights["w"]).max() <= 1e-3)
+    True
+    >>> encoder.position == decoder.position
+    True
+    """
+
+    def __init__(
+        self,
+        *,
+        base: Mapping[str, object] | None = None,
+        max_error: Knob = None,
+        qp: Knob = None,
+        threads: int | None = None,
+        require_ack: bool = False,
+    ) -> None:
+        self._quality = Quality(max_error, qp)
+        self._threads = checked_threads(threads)
+        self._require_ack = require_ack
+        self._state = None if base is None else base_state(base)
+        self._pending: CodecState | None = None
+
+    @classmethod
+    def resume(cls, decoder: Decoder, **options: object) -> Encoder:
+        """Continue from whatever `decoder` holds.
+
+        Parameters
+        ----------
+        decoder : Decoder
+            Not affected.
+        **options
+            As for `Encoder`, without ``base``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> decoder = Decoder(base={"w": np.ones(2)})
+        >>> Encoder.resume(decoder, max_error=0.1).encode({"w": np.zeros(2)}).is_keyframe
+        False
+        """
+        if "base" in options:
+            raise TypeError("resume takes its base from the decoder")
+        encoder = cls(**options)  # type: ignore[arg-type]
+        encoder._state = decoder._state
+        return encoder
+
+    @property
+    def position(self) -> Position | None:
+        """Where the next update will be coded from; None before the first keyframe."""
+        return self._state.position if self._state else None
+
+    def encode(self, weights: Mapping[str, object], *, keyframe: bool = False, partial: bool = False) -> Update:
+        """Code the difference between `weights` and what the other side holds.
+
+        Parameters
+        ----------
+        weights : mapping of str to array
+            numpy arrays (ml_dtypes included) or torch tensors, of any shape and layout. They may be overwritten once the
+            call returns.
+        keyframe : bool
+            Send everything and restart contexts and predictors.
+        partial : bool
+            Tensors not in `weights` stay as they are; otherwise they are removed.
+
+        Returns
+        -------
+        Update
+            Apply it with `Decoder.decode`. Unless ``require_ack`` was given, the encoder now stands at its position.
+
+        Raises
+        ------
+        TypeError
+            A name is not a string, or a value is not an array of numbers.
+        ValueError
+            `keyframe` and `partial` together.
+
+        Notes
+        -----
+        All or nothing: if this raises, the encoder is where it was.
+        """
+        if keyframe and partial:
+            raise ValueError("a keyframe cannot be partial")
+        before = self._state
+        parent = None if keyframe else before
+        given = self._given(weights)
+        sequence = before.position.sequence + 1 if before else 0
+        update, state = encode_update(parent, sequence, given, partial=partial, threads=self._threads)
+        if self._require_ack:
+            self._pending = state
+        else:
+            self._state = state
+        return update
+
+    def acknowledge(self, position: Position) -> None:
+        """Take the pending update as received: later updates are coded from its position.
+
+        Raises
+        ------
+        StateError
+            No update to that position is pending.
+        """
+        if self._pending is None or self._pending.position != position:
+            raise StateError(f"no update to position {position} is pending")
+        self._state, self._pending = self._pending, None
+
+    def rollback(self) -> None:
+        """Forget the pending update, if there is one."""
+        self._pending = None
+
+    def _given(self, weights: Mapping[str, object]) -> dict[str, Given]:
+        given: dict[str, Given] = {}
+        for name in weights:
+            if not isinstance(name, str):
+                raise TypeError(f"tensor names are strings, not {name!r}")
+            array = as_array(weights[name])
+            tensor = type_of(array)
+            given[name] = Given(tensor, bytes_of(array), self._quality.tolerance(name, tensor))
+        return given

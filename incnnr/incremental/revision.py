@@ -1,0 +1,149 @@
+"""Tensors on their way from one state to the next: what encoder and decoder do alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from incnnr._core import Segment
+from incnnr.coding import Coding, fresh_slice_contexts, group_sizes
+from incnnr.incremental.state import Bytes, SliceState, TensorSpec, TensorState
+
+UNIT_BYTES = 48 << 20  # weights per DATA unit; even incompressible ones stay well under the unit's 64 MiB
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRef:
+    """One slice of the tensor table.
+
+    Attributes
+    ----------
+    name : str
+        Its tensor.
+    index : int
+        Its number in the tensor.
+    n_elements : int
+        Elements, as the kernel counts them.
+    start, stop : int
+        Its bytes in the tensor.
+    reference : SliceState or None
+        What is known of it; None if the tensor is new or has another type than before.
+    """
+
+    name: str
+    index: int
+    n_elements: int
+    start: int
+    stop: int
+    reference: SliceState | None
+
+
+class Revision:
+    """The tensors of an update in the making.
+
+    Parameters
+    ----------
+    parent : mapping of str to TensorState
+        What both sides hold; empty for a keyframe.
+    table : mapping of str to TensorSpec
+        The tensor table after the update, in model order.
+    """
+
+    def __init__(self, parent: Mapping[str, TensorState], table: Mapping[str, TensorSpec]) -> None:
+        self.table = table
+        self._held = {
+            name: parent[name] for name, spec in table.items() if name in parent and parent[name].spec.type == spec.type
+        }
+        self._written: dict[str, Bytes] = {}
+        self._slices: dict[str, dict[int, SliceState]] = {}
+        self.refs = [ref for name, spec in table.items() for ref in self._refs_of(name, spec)]
+
+    def _refs_of(self, name: str, spec: TensorSpec) -> list[SliceRef]:
+        known = self._held[name].slices if name in self._held else [None] * len(spec.slice_elements)
+        parts = zip(spec.slice_elements, spec.slice_bounds, known, strict=True)
+        return [SliceRef(name, i, n, start, stop, state) for i, (n, (start, stop), state) in enumerate(parts)]
+
+    def probe(self, ref: SliceRef, source: Bytes, max_error: float) -> Segment:
+        """Segment that asks whether a slice changes."""
+        return self._segment(ref, None, None, source, max_error)
+
+    def rewrite(self, ref: SliceRef, source: Bytes | None = None, max_error: float = 0.0) -> Segment:
+        """Segment that codes a slice into a new array, with contexts of its own; without a source, to decode it."""
+        if ref.name not in self._written:
+            self._written[ref.name] = np.empty(self.table[ref.name].type.n_bytes, np.uint8)
+        known = ref.reference.contexts if ref.reference else None
+        contexts = fresh_slice_contexts() if known is None else known.copy()
+        self._slices.setdefault(ref.name, {})[ref.index] = SliceState(0, contexts)
+        result = self._written[ref.name][ref.start : ref.stop]
+        return self._segment(ref, result, contexts, source, max_error)
+
+    def _segment(
+        self, ref: SliceRef, result: Bytes | None, contexts: Bytes | None, source: Bytes | None, max_error: float
+    ) -> Segment:
+        spec = self.table[ref.name]
+        reference = self._held[ref.name].data[ref.start : ref.stop] if ref.reference else None
+        exact = Coding.INTRA if reference is None else Coding.INTER
+        return Segment(
+            spec.type.kind,
+            Coding.QUANTIZED if spec.step_size else exact,
+            ref.n_elements,
+            result=result,
+            source=None if source is None else source[ref.start : ref.stop],
+            reference=reference,
+            contexts=contexts,
+            step_size=spec.step_size,
+            max_error=max_error,
+        )
+
+    @staticmethod
+    def grouped(refs: Sequence[SliceRef], segments: Sequence[Segment]) -> list[Sequence[Segment]]:
+        """Pack the segments of rewritten slices into codewords."""
+        groups, start = [], 0
+        for size in group_sizes(ref.n_elements for ref in refs):
+            groups.append(segments[start : start + size])
+            start += size
+        return groups
+
+    def settle(self, refs: Sequence[SliceRef], segments: Sequence[Segment]) -> None:
+        """Take over what the kernels made of rewritten slices."""
+        for ref, segment in zip(refs, segments, strict=True):
+            contexts = self._slices[ref.name][ref.index].contexts
+            self._slices[ref.name][ref.index] = SliceState(segment.digest, contexts)
+
+    def keep(self, ref: SliceRef) -> None:
+        """Note that a slice was flagged as unchanged."""
+        if ref.reference is not None and ref.reference.changed:
+            kept = SliceState(ref.reference.digest, ref.reference.contexts, changed=False)
+            self._slices.setdefault(ref.name, {})[ref.index] = kept
+
+    @property
+    def changed_names(self) -> frozenset[str]:
+        """Tensors that got new values, or are new."""
+        return frozenset(self._written) | frozenset(name for name in self.table if name not in self._held)
+
+    def tensors(self) -> dict[str, TensorState]:
+        """Return the tensors after the update."""
+        return {name: self._tensor(name, spec) for name, spec in self.table.items()}
+
+    def _tensor(self, name: str, spec: TensorSpec) -> TensorState:
+        held = self._held.get(name)
+        touched = self._slices.get(name, {})
+        if held is None:
+            data = self._written.get(name, np.empty(0, np.uint8))
+            return TensorState(spec, data, tuple(touched[i] for i in range(len(spec.slice_elements))))
+        if not touched and held.spec == spec:
+            return held
+        slices = tuple(touched.get(i, known) for i, known in enumerate(held.slices))
+        return TensorState(spec, self._completed(name, held, touched), slices)
+
+    def _completed(self, name: str, held: TensorState, touched: Mapping[int, SliceState]) -> Bytes:
+        """Copy the slices that were not rewritten from what is held."""
+        written = self._written.get(name)
+        if written is None:
+            return held.data
+        for index, (start, stop) in enumerate(held.spec.slice_bounds):
+            if index not in touched or not touched[index].changed:
+                written[start:stop] = held.data[start:stop]
+        return written

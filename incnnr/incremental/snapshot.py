@@ -1,0 +1,126 @@
+"""A codec state as bytes, with or without its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgpack
+import numpy as np
+import zstandard
+
+from incnnr import _core
+from incnnr.coding import fresh_flag_contexts, xxh64
+from incnnr.errors import CorruptError, LimitExceededError, ModelMismatchError, TruncatedError, UnsupportedError
+from incnnr.incremental.limits import Limits
+from incnnr.incremental.state import Bytes, CodecState, SliceState, TensorSpec, TensorState, digest_of
+from incnnr.incremental.syntax import read_spec, spec_fields
+from incnnr.position import Position
+from incnnr.tensors import as_array, bytes_of, type_of
+
+MAGIC = b"INCNNRS\x01"
+_CHECKSUM_BYTES = 8
+
+
+def pack(state: CodecState, *, with_weights: bool) -> bytes:
+    """Write a state: magic with version, zstandard around msgpack, weights as they are, checksum."""
+    position = state.position
+    head = {
+        "position": [position.sequence, position.chain, position.digest],
+        "first_n_bytes": state.first_n_bytes,
+        "flag_contexts": state.flag_contexts.tobytes(),
+        "tensors": [[name, *spec_fields(tensor.spec), _slices(tensor)] for name, tensor in state.tensors.items()],
+        "with_weights": with_weights,
+    }
+    packed = zstandard.ZstdCompressor(level=3).compress(msgpack.packb(head))
+    weights = [tensor.data.tobytes() for tensor in state.tensors.values()] if with_weights else []
+    data = b"".join([MAGIC, len(packed).to_bytes(8, "little"), packed, *weights])
+    return data + xxh64(data).to_bytes(_CHECKSUM_BYTES, "little")
+
+
+def _slices(tensor: TensorState) -> list[list[Any]]:
+    return [[s.digest, None if s.contexts is None else s.contexts.tobytes(), s.changed] for s in tensor.slices]
+
+
+def unpack(data: bytes | memoryview, weights: Mapping[str, object] | None, limits: Limits) -> CodecState:
+    """Read what `pack` wrote, with weights from elsewhere if it has none."""
+    data = bytes(data)
+    head, start = _read_head(data)
+    try:
+        position = Position(*head["position"])
+        specs = {name: read_spec([dtype, shape, step_size]) for name, dtype, shape, step_size, _ in head["tensors"]}
+        slices = {name: [_slice(fields) for fields in parts] for name, *_, parts in head["tensors"]}
+        flag_contexts = _array(head["flag_contexts"], fresh_flag_contexts().size)
+        if any(len(spec.slice_elements) != len(slices[name]) for name, spec in specs.items()):
+            raise ValueError("wrong number of slices")  # noqa: TRY301 -- one place turns them all into CorruptError
+    except (KeyError, ValueError, TypeError) as error:
+        raise CorruptError(f"the saved state cannot be read: {error}", byte_offset=len(MAGIC)) from None
+    limits.check(specs, None, len(data))
+    arrays = _own_weights(data, start, specs) if head["with_weights"] else _given_weights(weights, specs)
+    tensors = {name: TensorState(spec, arrays[name], tuple(slices[name])) for name, spec in specs.items()}
+    _check_digests(tensors, position.digest)
+    return CodecState(position, tensors, flag_contexts, int(head["first_n_bytes"]))
+
+
+def _read_head(data: bytes) -> tuple[dict[str, Any], int]:
+    if not data.startswith(MAGIC[:-1]):
+        raise CorruptError("not a saved state", byte_offset=0)
+    if not data.startswith(MAGIC):
+        raise UnsupportedError("a saved state of another version", byte_offset=len(MAGIC) - 1)
+    start = len(MAGIC) + 8
+    stop = start + int.from_bytes(data[len(MAGIC) : start], "little")
+    if stop + _CHECKSUM_BYTES > len(data):
+        raise TruncatedError("the saved state is cut short", byte_offset=len(data))
+    if xxh64(data[:-_CHECKSUM_BYTES]) != int.from_bytes(data[-_CHECKSUM_BYTES:], "little"):
+        raise CorruptError("the saved state is damaged: its checksum does not hold", byte_offset=0)
+    try:
+        head = msgpack.unpackb(zstandard.ZstdDecompressor().decompress(data[start:stop]))
+        return dict(head), stop
+    except (ValueError, TypeError, msgpack.UnpackException, zstandard.ZstdError) as error:
+        raise CorruptError(f"the saved state cannot be read: {error}", byte_offset=start) from None
+    except MemoryError:
+        raise LimitExceededError("memory ran out", byte_offset=start) from None
+
+
+def _slice(fields: list[Any]) -> SliceState:
+    digest, contexts, changed = fields
+    return SliceState(
+        int(digest), None if contexts is None else _array(contexts, _core.SLICE_CONTEXTS_BYTES), bool(changed)
+    )
+
+
+def _array(data: bytes, n_bytes: int) -> Bytes:
+    if len(data) != n_bytes:
+        raise ValueError(f"{n_bytes} bytes of contexts needed")
+    return np.frombuffer(data, np.uint8).copy()
+
+
+def _own_weights(data: bytes, start: int, specs: Mapping[str, TensorSpec]) -> dict[str, Bytes]:
+    if len(data) - _CHECKSUM_BYTES - start != sum(spec.type.n_bytes for spec in specs.values()):
+        raise CorruptError("the saved weights do not fit their table", byte_offset=start)
+    arrays = {}
+    for name, spec in specs.items():
+        arrays[name] = np.frombuffer(data, np.uint8, spec.type.n_bytes, start).copy()
+        start += spec.type.n_bytes
+    return arrays
+
+
+def _given_weights(weights: Mapping[str, object] | None, specs: Mapping[str, TensorSpec]) -> dict[str, Bytes]:
+    arrays = {}
+    for name, spec in specs.items():
+        if weights is None or name not in weights:
+            raise ModelMismatchError(name, expected=spec.type, actual=None)
+        array = as_array(weights[name])
+        if type_of(array) != spec.type:
+            raise ModelMismatchError(name, expected=spec.type, actual=type_of(array))
+        arrays[name] = bytes_of(array).copy()
+    return arrays
+
+
+def _check_digests(tensors: Mapping[str, TensorState], digest: int | None) -> None:
+    for name, tensor in tensors.items():
+        for ref, known in zip(tensor.spec.slice_bounds, tensor.slices, strict=True):
+            if xxh64(tensor.data[ref[0] : ref[1]]) != known.digest:
+                raise ModelMismatchError(name, expected="the values that were held", actual="other values")
+    if digest_of(tensors) != digest:
+        raise CorruptError("the saved state contradicts its own digest", byte_offset=0)

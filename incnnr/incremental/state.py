@@ -1,0 +1,165 @@
+"""What an encoder and a decoder at one position both know."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+
+import msgpack
+import numpy as np
+from numpy.typing import NDArray
+
+from incnnr.coding import ELEMENT_BYTES, fresh_flag_contexts, slice_elements, xxh64
+from incnnr.position import Position
+from incnnr.tensors import Model, ModelStats, TensorType, as_array, bytes_of, type_of
+
+Bytes = NDArray[np.uint8]
+_NO_UPDATE = ModelStats()
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """An entry of the tensor table.
+
+    Attributes
+    ----------
+    type : TensorType
+        Dtype and shape.
+    step_size : float
+        Distance between levels; 0 for exact coding.
+    """
+
+    type: TensorType
+    step_size: float = 0.0
+
+    @property
+    def slice_elements(self) -> list[int]:
+        """Elements of each slice; an element is what the kernel of the dtype reads."""
+        return slice_elements(self.type.n_bytes // ELEMENT_BYTES[self.type.kind])
+
+    @property
+    def slice_bounds(self) -> list[tuple[int, int]]:
+        """First byte of each slice, and the byte behind it."""
+        stops = list(accumulate(n * ELEMENT_BYTES[self.type.kind] for n in self.slice_elements))
+        return list(zip([0, *stops], stops, strict=False))
+
+
+@dataclass(frozen=True, slots=True)
+class SliceState:
+    """What is remembered of one slice.
+
+    Attributes
+    ----------
+    digest : int
+        XXH64 of its bytes.
+    contexts : numpy.ndarray of uint8, or None
+        Adapted contexts, opaque; None while they are fresh.
+    changed : bool
+        Its flag in the last update that had one for it.
+    """
+
+    digest: int
+    contexts: Bytes | None = None
+    changed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TensorState:
+    """One tensor as both sides hold it; arrays are never written to again."""
+
+    spec: TensorSpec
+    data: Bytes
+    slices: tuple[SliceState, ...]
+
+    @property
+    def digest(self) -> int:
+        """XXH64 of the slices' digests, each as 8 little-endian bytes."""
+        return xxh64(b"".join(s.digest.to_bytes(8, "little") for s in self.slices))
+
+
+@dataclass(frozen=True, slots=True)
+class CodecState:
+    """Everything at one position. It is never changed, only replaced.
+
+    Attributes
+    ----------
+    position : Position
+        Its name.
+    tensors : mapping of str to TensorState
+        In model order.
+    flag_contexts : numpy.ndarray of uint8
+        Contexts of the changed flags.
+    first_n_bytes : int
+        Size of the first model of the chain, which later ones are measured against.
+    """
+
+    position: Position
+    tensors: Mapping[str, TensorState]
+    flag_contexts: Bytes
+    first_n_bytes: int
+
+    @property
+    def table(self) -> dict[str, TensorSpec]:
+        """The tensor table."""
+        return {name: tensor.spec for name, tensor in self.tensors.items()}
+
+    def model(self, changed: frozenset[str] = frozenset(), stats: ModelStats = _NO_UPDATE) -> Model:
+        """Hand the weights out."""
+        tensors = {name: (tensor.spec.type, tensor.data) for name, tensor in self.tensors.items()}
+        return Model(tensors, self.position, changed, stats)
+
+
+def model_bytes(table: Mapping[str, TensorSpec]) -> int:
+    """Bytes of all tensors of a table."""
+    return sum(spec.type.n_bytes for spec in table.values())
+
+
+def digest_of(tensors: Mapping[str, TensorState]) -> int:
+    """Hash names, types and values: XXH64 over msgpack [name, dtype, shape, digest] of each tensor, sorted by name."""
+    records = (
+        msgpack.packb([name, tensor.spec.type.dtype, tensor.spec.type.shape, tensor.digest])
+        for name, tensor in sorted(tensors.items(), key=lambda item: item[0].encode())
+    )
+    return xxh64(b"".join(records))
+
+
+def chain_after(parent: Position | None, update: bytes | memoryview) -> int:
+    """Hash an update's bytes onto its parent's chain."""
+    return xxh64(update, 0 if parent is None else parent.chain)
+
+
+def base_state(weights: Mapping[str, object]) -> CodecState:
+    """State of a peer that holds `weights` without having been sent them: position 0.
+
+    The arrays are copied. The base is known exactly by both sides, so its steps are 0 until an update says otherwise.
+    """
+    tensors: dict[str, TensorState] = {}
+    for name, value in weights.items():
+        array = as_array(value)
+        data = bytes_of(array).copy()
+        tensors[name] = held_tensor(TensorSpec(type_of(array)), data)
+    digest = digest_of(tensors)
+    position = Position(0, chain_after(None, digest.to_bytes(8, "little")), digest)
+    return CodecState(position, tensors, fresh_flag_contexts(), sum(t.data.size for t in tensors.values()))
+
+
+def held_tensor(spec: TensorSpec, data: Bytes) -> TensorState:
+    """State of a tensor that was never coded."""
+    return TensorState(spec, data, tuple(SliceState(xxh64(data[start:stop])) for start, stop in spec.slice_bounds))
+
+
+def checked_threads(threads: int | None) -> int:
+    """Return how many threads a codec uses: unless told, the cores this process may use, at most 4.
+
+    Raises
+    ------
+    ValueError
+        Less than one.
+    """
+    if threads is None:
+        return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if threads < 1:
+        raise ValueError(f"threads must be at least 1, not {threads}")
+    return int(threads)
