@@ -82,11 +82,14 @@ def _swap(new: Path, path: Path) -> None:
         sync_folder(path.parent)
         return
     aside = _hidden_beside(path, ".old")
-    path.rename(aside)
     try:
+        path.rename(aside)
         new.rename(path)
     except BaseException:
-        aside.rename(path)
+        if path.exists():
+            aside.rmdir()
+        else:
+            aside.rename(path)
         raise
     sync_folder(path.parent)
     shutil.rmtree(aside, ignore_errors=True)

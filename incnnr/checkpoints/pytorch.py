@@ -70,11 +70,11 @@ def _load(path: Path, *, memory_map: bool) -> Any:
 
 
 def _reason(message: str) -> str:
-    """One line of PyTorch's paragraphs."""
+    """Take one sentence out of PyTorch's paragraphs."""
     if refused := _REFUSED_GLOBAL.search(message):
         return f"it holds a Python object of type {refused[1]}, which weights_only does not load"
     line = message.rpartition("WeightsUnpickler error: ")[2].strip().partition("\n")[0]
-    return f"not a readable PyTorch file: {line}"
+    return f"not a readable PyTorch file: {line.partition('. ')[0]}"
 
 
 def _flatten(path: Path, content: Any) -> tuple[dict[str, Array], bytes]:

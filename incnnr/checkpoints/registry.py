@@ -66,7 +66,8 @@ def write(path: str | Path, weights: Mapping[str, object]) -> None:
     weights : Mapping of str to array
         Anything `incnnr.tensors.as_array` takes. If it has a `layout` of the same format (a Checkpoint has, and so has
         a Model from a stream) and the same tensors, the file is the one that was read: byte for byte for safetensors,
-        an equal archive for npz, an equal tree for PyTorch. Otherwise a plain file is written.
+        an equal archive for npz, an equal tree for PyTorch. Otherwise a plain file is written, which holds
+        the tensors and nothing else; of tied PyTorch tensors it holds the first.
 
     Raises
     ------

@@ -51,7 +51,7 @@ _DTYPES = {
     "BF16": "bfloat16",
     "F32": "float32",
     "F64": "float64",
-    "C64": "complex64",
+    "C64": "<c8",
 }
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _PACKED_BITS = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
