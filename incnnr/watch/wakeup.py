@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 from watchdog.events import (
@@ -84,8 +83,9 @@ class Polling:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def subscribe(self) -> None:
+    def subscribe(self) -> str | None:
         """There is nothing to subscribe to."""
+        return None
 
     def wait(self, stop: Stop, due_seconds: float | None) -> None:  # noqa: ARG002 -- a poll keeps its own rhythm
         """Return after the interval, or soon after `stop` is set."""
@@ -114,9 +114,7 @@ class Events:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._unsubscribe()
 
     def subscribe(self) -> str | None:

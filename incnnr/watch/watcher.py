@@ -304,7 +304,8 @@ class Watcher:
         due = [seen.changed + self._quiet_seconds for seen in sightings if seen.reason == CHANGING]
         due += [seen.changed + give_up_seconds for seen in sightings if seen.reason == INCOMPLETE]
         if any(seen.reason == _HELD_BACK for seen in sightings):
-            patient_until = [seen.changed + self._patience_seconds for seen in sightings if seen.reason is not None]
+            unready = [seen for seen in sightings if seen.reason not in (None, _HELD_BACK)]
+            patient_until = (seen.changed + self._patience_seconds for seen in unready)
             due.append(min((until for until in patient_until if until > now), default=now))
         return max(min(due) - now, SOONEST_SECONDS) if due else None
 
