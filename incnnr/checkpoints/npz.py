@@ -15,6 +15,7 @@ from pathlib import Path
 import msgpack
 import numpy as np
 
+from incnnr.checkpoints.archive import has_end_record
 from incnnr.checkpoints.checkpoint import Checkpoint, Format
 from incnnr.errors import CheckpointError
 from incnnr.files import replacing
@@ -64,11 +65,6 @@ def read(path: Path, *, memory_map: bool) -> Checkpoint:  # noqa: ARG001 -- memb
     return Checkpoint(path, tensors, Layout(NAME, rest), tuple(sorted(ignored)))
 
 
-def is_complete(path: Path) -> bool:
-    """Whether the record that ends a zip archive is there."""
-    return zipfile.is_zipfile(path)
-
-
 def write(path: Path, weights: Mapping[str, Array], rest: bytes | None) -> None:
     """Write the archive that `rest` describes, or an uncompressed one where it does not fit the weights."""
     members = [] if rest is None else _members(path, rest)
@@ -111,4 +107,4 @@ def _members(path: Path, rest: bytes) -> list[_Member]:
     return members
 
 
-FORMAT = Format(NAME, (".npz",), read, write, is_complete)
+FORMAT = Format(NAME, (".npz",), read, write, has_end_record)

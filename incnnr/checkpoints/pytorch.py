@@ -8,13 +8,13 @@ overlap are not kept: tensors come out contiguous and on the CPU.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from incnnr.checkpoints import tree
+from incnnr.checkpoints.archive import has_end_record
 from incnnr.checkpoints.checkpoint import Checkpoint, Format
 from incnnr.errors import CheckpointError
 from incnnr.files import replacing
@@ -34,7 +34,7 @@ def is_complete(path: Path) -> bool:
     """Whether the record that ends a zip archive is there; files older than that format only must not be empty."""
     with path.open("rb") as file:
         start = file.read(2)
-    return zipfile.is_zipfile(path) if start == b"PK" else bool(start)
+    return has_end_record(path) if start == b"PK" else bool(start)
 
 
 def write(path: Path, weights: Mapping[str, Array], rest: bytes | None) -> None:
@@ -62,7 +62,7 @@ def _torch(path: Path) -> ModuleType:
 def _load(path: Path, *, memory_map: bool) -> Any:
     torch = _torch(path)
     with path.open("rb"):  # a file that is missing or not ours to read is the system's error, not a damaged one
-        can_map = memory_map and zipfile.is_zipfile(path)
+        can_map = memory_map and has_end_record(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=can_map)
     except Exception as error:  # a damaged pickle raises anything
