@@ -60,7 +60,7 @@ def read(path: Path, *, memory_map: bool) -> Checkpoint:  # noqa: ARG001 -- memb
                 tensors[name] = _read_array(archive, info)
                 members.append(_Member(name, tensors[name].flags.fnc, info.compress_type != zipfile.ZIP_STORED))
     except _FAULTS as error:
-        raise CheckpointError(path, f"not a readable npz file: {error}") from error
+        raise CheckpointError(path, f"not a readable npz file: {str(error) or type(error).__name__}") from error
     rest = msgpack.packb([astuple(member) for member in members])
     return Checkpoint(path, tensors, Layout(NAME, rest), tuple(sorted(ignored)))
 
