@@ -1,0 +1,167 @@
+"""``incnnr encode``: checkpoints in the order given become the entries of a stream."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import click
+
+from incnnr import checkpoints
+from incnnr.cli.options import encoder_options, encoding_options, json_option
+from incnnr.cli.output import Column, Table, count, decimal, print_json, standard_error
+from incnnr.cli.reports import entry_record
+from incnnr.cli.targets import STDOUT, Mode, Target, refuse_json_on_stdout, writing
+from incnnr.errors import CheckpointError
+from incnnr.stream import Entry
+from incnnr.watch.identity import content_digest, metadata_of
+from incnnr.watch.scan import signature_of
+
+STDIN = "-"
+
+
+@click.command(short_help="Encode checkpoints into a stream.")
+@click.argument("sources", metavar="CKPT...", nargs=-1, required=True)
+@click.option("-o", "--output", metavar="STREAM", required=True, help="The stream file to make; '-' is stdout.")
+@click.option("--append", "action", flag_value="append", help="Continue the stream if there is one.")
+@click.option("--force", "action", flag_value="force", help="Replace the stream if there is one.")
+@encoding_options
+@json_option
+def encode(
+    sources: tuple[str, ...], output: str, action: str | None, keyframe_every: int, as_json: bool, **knobs: Any
+) -> None:
+    """Encode checkpoints, in the order given, as the entries of one stream.
+
+    CKPT is a checkpoint file, a folder that is a checkpoint, or a folder of checkpoints, which are taken by step.
+    '-' is one safetensors file from stdin. Names and steps of the entries come from the file names.
+
+    Every checkpoint is on disk in the stream before the next one is read. A file that is not a stream is never
+    replaced.
+    """
+    refuse_json_on_stdout(as_json, output)
+    mode = mode_for(output, action)
+    options = encoder_options(**knobs)
+    with ExitStack() as stack:
+        paths = [path for source in sources for path in expanded(source, stack)]
+        target = stack.enter_context(writing(output, mode, keyframe_every=keyframe_every, **options))
+        show = show_record if as_json else Progress(paths).show
+        for path in paths:
+            show(append(path, target))
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An entry, and what it was made from."""
+
+    entry: Entry
+    n_weights: int
+    file_bytes: int
+    ignored: tuple[str, ...]
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """Bits in the stream for each number of the checkpoint."""
+        return 8 * self.entry.n_bytes / self.n_weights if self.n_weights else None
+
+    @property
+    def ratio(self) -> float:
+        """How many times smaller the entry is than the files."""
+        return self.file_bytes / self.entry.n_bytes
+
+
+def mode_for(output: str, action: str | None) -> Mode:
+    """Return the mode to open the stream in: nothing that exists is touched unless the command line says so."""
+    if output == STDOUT:
+        if action is not None:
+            raise click.UsageError(f"--{action} needs a file: stdout holds nothing yet.")
+        return "x"
+    if action is None and Path(output).exists():
+        raise click.UsageError(f"{output} exists: --append continues it, --force replaces it.")
+    if action == "append":
+        return "a"
+    return "w" if action == "force" else "x"
+
+
+def expanded(source: str, stack: ExitStack) -> list[Path]:
+    """Return the checkpoints that an argument stands for; `stack` removes what stdin was kept in."""
+    path = stack.enter_context(stdin_as_file()) if source == STDIN else Path(source)
+    if not path.is_dir() or checkpoints.is_checkpoint(path):
+        return [path]
+    found = checkpoints.find(path)
+    if not found:
+        raise CheckpointError(path, "no checkpoints in this folder")
+    return found
+
+
+@contextmanager
+def stdin_as_file() -> Iterator[Path]:
+    """Keep what comes from stdin in a file as long as the block runs."""
+    with TemporaryDirectory(prefix="incnnr-") as folder:
+        path = Path(folder) / "stdin.safetensors"
+        with click.open_file(STDIN, "rb") as stdin, path.open("wb") as file:
+            shutil.copyfileobj(stdin, file)
+        yield path
+
+
+def append(path: Path, target: Target) -> Encoded:
+    """Encode one checkpoint; it is known to a later `incnnr watch` of its folder."""
+    signature = signature_of(path)
+    checkpoint = checkpoints.read(path)
+    name = path.name or path.resolve().name
+    entry = target.writer.append(
+        checkpoint,
+        step=checkpoints.step_of(name),
+        name=name,
+        metadata=metadata_of(content_digest(path, signature), signature),
+    )
+    target.forward()
+    n_weights = sum(array.size for array in checkpoint.values())
+    return Encoded(entry, n_weights, sum(file.size for file in signature), checkpoint.ignored)
+
+
+def show_record(encoded: Encoded) -> None:
+    """Print an entry as JSON."""
+    measures = {
+        "n_weights": encoded.n_weights,
+        "file_bytes": encoded.file_bytes,
+        "bits_per_weight": encoded.bits_per_weight,
+        "ratio": encoded.ratio,
+        "ignored": encoded.ignored,
+    }
+    print_json(entry_record(encoded.entry) | measures)
+
+
+class Progress:
+    """A table on the terminal that grows with every checkpoint; in a pipe, nothing."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self._console = standard_error()
+        self._table = Table(
+            self._console,
+            Column("name", max((len(path.name) for path in paths), default=0), "left"),
+            Column("step", 8),
+            Column("bytes", 15),
+            Column("bits/weight", 11),
+            Column("ratio", 8),
+        )
+
+    def show(self, encoded: Encoded) -> None:
+        """Add the row of a checkpoint, and the files of its folder that the stream does not carry."""
+        if not self._console.is_terminal:
+            return
+        entry = encoded.entry
+        self._table.row(
+            entry.name or "",
+            count(entry.step),
+            count(entry.n_bytes),
+            decimal(encoded.bits_per_weight, 3),
+            decimal(encoded.ratio, 2, "x"),
+            style="cyan" if entry.is_keyframe else "",
+        )
+        for name in encoded.ignored:
+            self._console.print(f"  not carried: {name}", style="yellow", markup=False)

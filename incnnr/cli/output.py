@@ -1,0 +1,98 @@
+"""What commands show: aligned rows with colour on a terminal, plain ones in a pipe, JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+
+def standard_output() -> Console:
+    """Return a console on stdout whose lines never wrap in a pipe."""
+    return Console(soft_wrap=True, highlight=False)
+
+
+def standard_error() -> Console:
+    """Return a console on stderr, where progress belongs: on a terminal shown, in a pipe not."""
+    return Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def print_json(record: Mapping[str, Any]) -> None:
+    """Print one object on one line, at once."""
+    click.echo(json.dumps(record, default=str))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table: what it is called, how many characters its widest cell takes, its side and its colour."""
+
+    title: str
+    width: int
+    side: Literal["left", "right"] = "right"
+    style: str = ""
+
+    def fit(self, cell: str) -> str:
+        """Return `cell` at the column's width, or wider where it has more to say."""
+        width = max(self.width, len(self.title))
+        return cell.ljust(width) if self.side == "left" else cell.rjust(width)
+
+
+class Table:
+    """A table that prints its rows as they come, so that one can watch.
+
+    Examples
+    --------
+    >>> table = Table(standard_output(), Column("name", 6, "left"), Column("bytes", 7))
+    >>> table.row("first", "1,234")
+    name      bytes
+    first     1,234
+    >>> table.row("second", "56")
+    second       56
+    """
+
+    def __init__(self, console: Console, *columns: Column) -> None:
+        self._console = console
+        self._columns = columns
+        self._has_header = False
+
+    def row(self, *cells: str, style: str = "") -> None:
+        """Print one row, below the header if it is the first one; a row's colour goes before the columns'."""
+        if not self._has_header:
+            self._print([column.title for column in self._columns], "bold")
+            self._has_header = True
+        self._print(cells, style)
+
+    def _print(self, cells: Sequence[str], style: str) -> None:
+        line = Text("  ").join(
+            Text(column.fit(cell), style=style or column.style)
+            for column, cell in zip(self._columns, cells, strict=True)
+        )
+        line.rstrip()
+        self._console.print(line)
+
+
+def count(number: int | None) -> str:
+    """Write an integer so that it can be read.
+
+    Examples
+    --------
+    >>> count(1234567), count(None)
+    ('1,234,567', '-')
+    """
+    return "-" if number is None else f"{number:,}"
+
+
+def decimal(number: float | None, digits: int = 2, unit: str = "") -> str:
+    """Write a fraction, or a dash for one that is not known.
+
+    Examples
+    --------
+    >>> decimal(12.345, 1, "x"), decimal(None)
+    ('12.3x', '-')
+    """
+    return "-" if number is None else f"{number:,.{digits}f}{unit}"
