@@ -82,7 +82,7 @@ class LossyChannel:
 
     Examples
     --------
-    >>> channel = LossyChannel(drop=0.5, seed=4)
+    >>> channel = LossyChannel(drop=0.3, seed=2)
     >>> list(channel([b"a", b"b", b"c"]))
     [b'a', b'b']
     >>> channel.log
