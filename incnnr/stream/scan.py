@@ -178,17 +178,22 @@ class Scan:
             self.committed_end = frame.end
 
     def _take_update(self, frame: Frame, fields: Fields) -> None:
-        """Add the entry that a frame commits, behind stand-ins for those that vanished in the damage before it."""
         record = unpack_record(fields, len(self.records), frame.offset, self._bodies(frame, fields))
-        if self._n_judged < len(self.damage):
-            lost = self.damage[self._n_judged :]
-            n_missing = record.entry.position.sequence - self._next_sequence()
-            n_fitting = sum(span.end - span.offset for span in lost) // MIN_FRAME_BYTES
-            self._add_lost(min(n_missing, n_fitting), lost[0].offset)
-            record = replace(record, entry=replace(record.entry, index=len(self.records)))
+        damage = self.damage[self._n_judged :]
         self._n_judged = len(self.damage)
+        if damage:
+            self._add_lost_before(record, damage)
+            record = replace(record, entry=replace(record.entry, index=len(self.records)))
         self._by_chain.setdefault(record.entry.position.chain, len(self.records))
         self._add(record)
+
+    def _add_lost_before(self, record: Record, damage: list[Damage]) -> None:
+        """Add stand-ins for what vanished in the damage before an entry, as many as its sequence and the room tell."""
+        n_missing = record.entry.position.sequence - self._next_sequence()
+        n_fitting = sum(span.end - span.offset for span in damage) // MIN_FRAME_BYTES
+        self._add_lost(min(n_missing, n_fitting), damage[0].offset)
+        if record.parent_chain is not None and self.records and self.records[-1].entry.is_lost:
+            self._by_chain.setdefault(record.parent_chain, len(self.records) - 1)
 
     def _bodies(self, frame: Frame, fields: Fields) -> tuple[Body, ...]:
         """Return the pieces of an update in order, or nothing if one is missing."""
