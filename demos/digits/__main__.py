@@ -16,7 +16,6 @@ import click
 import ml_dtypes
 from network import LAYER_SIZES, Array, Digits, Weights, accuracy, read_digits, train
 from rich.console import Console
-from rich.text import Text
 from routes import Delivery, Route, StoryError, largest_error
 from safetensors.numpy import save_file
 
@@ -34,6 +33,8 @@ SEED = 7
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Leave all files in this folder.")
 def demo(epochs: int, pace: float, keep: Path | None) -> None:
     """Train a small network on handwritten digits and rebuild each of its checkpoints from a stream of updates."""
+    if keep and keep.exists() and any(keep.iterdir()):
+        raise click.UsageError(f"{keep} is not empty.")
     console = standard_output()
     with ExitStack() as stack:
         folder = keep or Path(stack.enter_context(TemporaryDirectory(prefix="incnnr-demo-")))
@@ -49,7 +50,7 @@ def tell(console: Console, folder: Path, n_epochs: int, pace: float) -> None:
     """Run the whole story with its files in `folder`."""
     routes = make_routes(folder)
     lesson, test = read_digits(Path(__file__).with_name("digits.npz"))
-    introduce(console, lesson, test)
+    introduce(console, lesson)
     with ExitStack() as stack:
         for route in routes:
             stack.enter_context(route.running())
@@ -72,13 +73,15 @@ def make_routes(folder: Path) -> list[Route]:
     ]
 
 
-def introduce(console: Console, lesson: Digits, test: Digits) -> None:
+def introduce(console: Console, lesson: Digits) -> None:
     n_weights = sum((n_in + 1) * n_out for n_in, n_out in pairwise(LAYER_SIZES))
     console.print(
-        f"A network of {count(n_weights)} weights learns to read digits from {count(len(lesson.labels))} images and is "
-        f"tested on {len(test.labels)} others.\n"
-        "After each epoch it saves a checkpoint. [bold]incnnr watch[/] turns that into an update at the end of a "
-        "stream,\nand [bold]incnnr follow[/], reading only the stream, turns the update back into a checkpoint file.\n"
+        f"A network of {count(n_weights)} weights learns to read digits from {count(len(lesson.labels))} images.\n"
+        "After each epoch it saves a checkpoint. [bold]incnnr watch[/] appends what changed to a\n"
+        "stream; [bold]incnnr follow[/] sees only the stream and keeps a file up to date.\n\n"
+        "For each update: bytes (* marks a keyframe, which needs nothing before it),\n"
+        "bits for each weight, how many times smaller it is than the checkpoint, and\n"
+        "whether the file at the far end was the right one.\n"
     )
 
 
@@ -103,20 +106,19 @@ def save(weights: Weights, step: int, routes: list[Route]) -> None:
 
 def table_of(console: Console, routes: list[Route]) -> Table:
     """Print the routes' titles and return the table to go below them."""
-    heads = (Text(route.title.center(25), style="bold cyan") for route in routes)
-    console.print(Text("    ").join([Text(""), *heads]))
-    columns = [Column("bytes", 6), Column("bits", 4), Column("ratio", 5)]
+    console.print("    " + "".join(f"{route.title:>25}" for route in routes), style="bold cyan")
+    columns = [Column("bytes ", 7), Column("bits", 4), Column("ratio", 5)]
     verdicts = [Column("bound" if route.max_error else "exact", 5, style="green") for route in routes]
-    return Table(console, Column("step", 4), *(column for last in verdicts for column in (*columns, last)))
+    return Table(console, Column("step", 4), *(column for last in verdicts for column in (*columns, last)), gap=" ")
 
 
 def cells(delivery: Delivery) -> tuple[str, str, str, str]:
     """Say what one update cost, and whether the file it gave is the right one."""
-    bits = 8 * delivery.n_bytes / delivery.n_weights
+    bits, ratio = 8 * delivery.n_bytes / delivery.n_weights, delivery.file_bytes / delivery.n_bytes
     return (
-        str(delivery.n_bytes),
+        f"{delivery.n_bytes}{'*' if delivery.is_keyframe else ' '}",
         decimal(bits, 1 if bits >= 10 else 2),
-        decimal(delivery.file_bytes / delivery.n_bytes, 1, "x"),
+        f"{ratio:.{1 if ratio < 100 else 0}f}x",
         "yes" if delivery.is_right else "NO",
     )
 
@@ -125,22 +127,22 @@ def print_totals(console: Console, routes: list[Route], n_epochs: int) -> None:
     """Rebuild every checkpoint once more from the finished streams, and add up what they cost."""
     table = Table(
         console,
-        Column("stream", 19, "left"),
-        Column("checkpoints", 11),
-        Column("saved bytes", 11),
-        Column("stream bytes", 12),
+        Column("stream", 20, "left"),
+        Column("files", 5),
+        Column("bytes saved", 11),
+        Column("bytes sent", 10),
         Column("ratio", 6),
-        Column("rebuilt from the stream", 0, "left"),
+        Column("rebuilt from start", 0, "left", style="green"),
     )
     for route in routes:
         total = route.total(n_epochs)
-        verdict = "identical" if route.max_error is None else f"within {route.max_error:g}"
+        verdict = "the same" if route.max_error is None else "in bound"
         table.row(
             route.title,
             count(total.n_checkpoints),
             count(total.file_bytes),
             count(total.stream_bytes),
-            decimal(total.file_bytes / total.stream_bytes, 2, "x"),
+            decimal(total.file_bytes / total.stream_bytes, 1, "x"),
             f"{total.n_right} of {total.n_checkpoints} {verdict}",
         )
 
@@ -149,7 +151,7 @@ def print_accuracy(console: Console, routes: list[Route], test: Digits, n_epochs
     """Compare the networks at both ends of every route on images that none of them has seen."""
     table = Table(
         console,
-        Column("test accuracy", 19, "left"),
+        Column(f"tested on {len(test.labels)} images", 20, "left"),
         Column("original", 8),
         Column("rebuilt", 8),
         Column("largest error", 13),
@@ -159,7 +161,7 @@ def print_accuracy(console: Console, routes: list[Route], test: Digits, n_epochs
         table.row(
             route.title,
             *(f"{accuracy(incnnr.read(path), test):.2%}" for path in (original, rebuilt)),
-            f"{largest_error(rebuilt, original):g}",
+            f"{largest_error(rebuilt, original):.3g}",
         )
 
 

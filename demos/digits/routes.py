@@ -28,6 +28,7 @@ class Delivery:
     n_weights: int
     file_bytes: int
     n_bytes: int
+    is_keyframe: bool
     is_right: bool
 
 
@@ -80,7 +81,8 @@ class Route:
             entry = stream.entries[step - 1]
         original = self.original(step)
         n_weights = sum(array.size for array in incnnr.read(original).values())
-        return Delivery(n_weights, original.stat().st_size, entry.n_bytes, self.is_right(self.rebuilt, step))
+        is_right = self.is_right(self.rebuilt, step)
+        return Delivery(n_weights, original.stat().st_size, entry.n_bytes, entry.is_keyframe, is_right)
 
     def _wait_for_another_file(self) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS

@@ -10,6 +10,7 @@ import click
 from incnnr import checkpoints, stream
 from incnnr.checkpoints.registry import FILE_FORMATS
 from incnnr.cli.options import stream_argument, threads_option
+from incnnr.cli.output import busy, standard_error
 from incnnr.cli.targets import STDOUT, send
 from incnnr.tensors import Model
 
@@ -29,7 +30,7 @@ def decode(path: Path, output: str, step: int | None, index: int | None, threads
     """
     if step is not None and index is not None:
         raise click.UsageError("--step and --index both name an entry: give one of them.")
-    with stream.open(path, threads=threads) as reader:
+    with busy(standard_error(), "decoding"), stream.open(path, threads=threads) as reader:
         model = chosen(reader, step, index)
     if output == STDOUT:
         write_to_stdout(model)

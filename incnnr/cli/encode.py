@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
+from rich.text import Text
 
 from incnnr import checkpoints
 from incnnr.cli.options import encoder_options, encoding_options, json_option
-from incnnr.cli.output import Column, Table, count, decimal, print_json, standard_error
+from incnnr.cli.output import Column, Table, busy, count, decimal, print_json, printable, standard_error
 from incnnr.cli.reports import entry_record
 from incnnr.cli.targets import STDOUT, Mode, Target, refuse_json_on_stdout, writing
 from incnnr.errors import CheckpointError
@@ -49,9 +50,14 @@ def encode(
     with ExitStack() as stack:
         paths = [path for source in sources for path in expanded(source, stack)]
         target = stack.enter_context(writing(output, mode, keyframe_every=keyframe_every, **options))
-        show = show_record if as_json else Progress(paths).show
+        progress = Progress(paths)
         for path in paths:
-            show(append(path, target))
+            with progress.at(path):
+                encoded = append(path, target)
+            if as_json:
+                print_json(record(encoded))
+            else:
+                progress.show(encoded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,27 +119,20 @@ def append(path: Path, target: Target) -> Encoded:
     signature = signature_of(path)
     checkpoint = checkpoints.read(path)
     name = path.name or path.resolve().name
-    entry = target.writer.append(
-        checkpoint,
-        step=checkpoints.step_of(name),
-        name=name,
-        metadata=metadata_of(content_digest(path, signature), signature),
-    )
+    metadata = metadata_of(content_digest(path, signature), signature)
+    try:
+        entry = target.writer.append(checkpoint, step=checkpoints.step_of(name), name=name, metadata=metadata)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(path, str(error)) from error
     target.forward()
     n_weights = sum(array.size for array in checkpoint.values())
     return Encoded(entry, n_weights, sum(file.size for file in signature), checkpoint.ignored)
 
 
-def show_record(encoded: Encoded) -> None:
-    """Print an entry as JSON."""
-    measures = {
-        "n_weights": encoded.n_weights,
-        "file_bytes": encoded.file_bytes,
-        "bits_per_weight": encoded.bits_per_weight,
-        "ratio": encoded.ratio,
-        "ignored": encoded.ignored,
-    }
-    print_json(entry_record(encoded.entry) | measures)
+def record(encoded: Encoded) -> dict[str, Any]:
+    """Return an entry and what it was made from as plain data."""
+    names = ("n_weights", "file_bytes", "bits_per_weight", "ratio", "ignored")
+    return entry_record(encoded.entry) | {name: getattr(encoded, name) for name in names}
 
 
 class Progress:
@@ -150,6 +149,10 @@ class Progress:
             Column("ratio", 8),
         )
 
+    def at(self, path: Path) -> AbstractContextManager[object]:
+        """Show which checkpoint is in hand."""
+        return busy(self._console, path.name)
+
     def show(self, encoded: Encoded) -> None:
         """Add the row of a checkpoint, and the files of its folder that the stream does not carry."""
         if not self._console.is_terminal:
@@ -164,4 +167,4 @@ class Progress:
             style="cyan" if entry.is_keyframe else "",
         )
         for name in encoded.ignored:
-            self._console.print(f"  not carried: {name}", style="yellow", markup=False)
+            self._console.print(Text(f"  not carried: {printable(name)}", style="yellow"))

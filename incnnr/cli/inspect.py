@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from incnnr import stream
 from incnnr.cli.measures import Measures, measured
 from incnnr.cli.options import json_option, stream_argument
-from incnnr.cli.output import Column, Table, count, decimal, print_json, standard_output
+from incnnr.cli.output import Column, Table, busy, count, decimal, print_json, quantity, standard_output
 from incnnr.cli.reports import entry_record
 
 
@@ -23,7 +24,8 @@ def inspect(path: Path, *, as_json: bool) -> None:
 
     No weights are decoded. With --json: one object for each entry, then one with the totals under "total".
     """
-    with stream.open(path) as reader:
+    console = standard_output()
+    with busy(console, f"reading {path}"), stream.open(path) as reader:
         rows = list(measured(reader))
         torn_bytes = reader.torn_bytes
     total = totals(rows) | {"torn_bytes": torn_bytes}
@@ -32,8 +34,8 @@ def inspect(path: Path, *, as_json: bool) -> None:
             print_json(record(row))
         print_json({"total": total})
         return
-    print_table(rows)
-    print_totals(total)
+    print_table(rows, console)
+    print_totals(total, console)
 
 
 def record(row: Measures) -> dict[str, Any]:
@@ -55,11 +57,11 @@ def totals(rows: list[Measures]) -> dict[str, Any]:
     }
 
 
-def print_table(rows: list[Measures]) -> None:
+def print_table(rows: list[Measures], console: Console) -> None:
     """Print one row for each entry."""
     names = [row.entry.name or "-" for row in rows]
     table = Table(
-        standard_output(),
+        console,
         Column("index", 5),
         Column("step", max((len(count(row.entry.step)) for row in rows), default=0)),
         Column("name", max(map(len, names), default=0), "left"),
@@ -96,13 +98,13 @@ def style(row: Measures) -> str:
     return {"damaged": "bold red", "keyframe": "cyan"}.get(note(row), "")
 
 
-def print_totals(total: dict[str, Any]) -> None:
+def print_totals(total: dict[str, Any], console: Console) -> None:
     """Print the last lines."""
-    console = standard_output()
+    entries = quantity(total["n_entries"], "entry", "entries")
+    keyframes = quantity(total["n_keyframes"], "keyframe", "keyframes")
     console.print(
-        f"{count(total['n_entries'])} entries, {count(total['n_keyframes'])} of them keyframes: "
-        f"{count(total['update_bytes'])} bytes for {count(total['tensor_bytes'])} bytes of tensors, "
-        f"{decimal(total['ratio'], 1)} times smaller",
+        f"{entries}, {keyframes}: {count(total['update_bytes'])} bytes for {count(total['tensor_bytes'])} bytes "
+        f"of tensors, {decimal(total['ratio'], 1)} times smaller"
     )
     if total["torn_bytes"]:
         console.print(

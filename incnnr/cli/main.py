@@ -11,6 +11,7 @@ from incnnr.cli.demo import demo
 from incnnr.cli.encode import encode
 from incnnr.cli.follow import follow
 from incnnr.cli.inspect import inspect
+from incnnr.cli.output import printable
 from incnnr.cli.replay import replay
 from incnnr.cli.signals import sigterm_unwinds
 from incnnr.cli.verify import verify
@@ -34,7 +35,7 @@ class Commands(click.Group):
                 return super().invoke(ctx)
         except BrokenPipeError:
             raise  # the reader of our output has seen enough: click ends without a word
-        except (IncnnrError, OSError) as error:
+        except (IncnnrError, OSError, MemoryError) as error:
             raise click.ClickException(in_one_line(error)) from error
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None
@@ -46,7 +47,7 @@ def in_one_line(error: Exception) -> str:
         message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     else:
         message = str(error) or type(error).__name__
-    return " ".join(message.split())
+    return printable(" ".join(message.split()))
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

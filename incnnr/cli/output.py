@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +21,11 @@ def standard_output() -> Console:
 def standard_error() -> Console:
     """Return a console on stderr, where progress belongs: on a terminal shown, in a pipe not."""
     return Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def busy(console: Console, words: str) -> AbstractContextManager[object]:
+    """Show on a terminal that something goes on; in a pipe, nothing."""
+    return console.status(Text(printable(words))) if console.is_terminal else nullcontext()
 
 
 def print_json(record: Mapping[str, Any]) -> None:
@@ -39,6 +45,7 @@ class Column:
     def fit(self, cell: str) -> str:
         """Return `cell` at the column's width, or wider where it has more to say."""
         width = max(self.width, len(self.title))
+        cell = printable(cell)
         return cell.ljust(width) if self.side == "left" else cell.rjust(width)
 
 
@@ -55,9 +62,10 @@ class Table:
     second       56
     """
 
-    def __init__(self, console: Console, *columns: Column) -> None:
+    def __init__(self, console: Console, *columns: Column, gap: str = "  ") -> None:
         self._console = console
         self._columns = columns
+        self._gap = gap
         self._has_header = False
 
     def row(self, *cells: str, style: str = "") -> None:
@@ -68,12 +76,34 @@ class Table:
         self._print(cells, style)
 
     def _print(self, cells: Sequence[str], style: str) -> None:
-        line = Text("  ").join(
+        line = Text(self._gap).join(
             Text(column.fit(cell), style=style or column.style)
             for column, cell in zip(self._columns, cells, strict=True)
         )
         line.rstrip()
         self._console.print(line)
+
+
+def printable(words: str) -> str:
+    r"""Escape what a terminal would take for a command, and what no encoding has: names come from anywhere.
+
+    Examples
+    --------
+    >>> print(printable("epoch 1\x1b[2J"))
+    epoch 1\x1b[2J
+    """
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in words)
+
+
+def quantity(number: int, noun: str, plural: str) -> str:
+    """Write how many there are of something.
+
+    Examples
+    --------
+    >>> quantity(1, "entry", "entries"), quantity(1000, "entry", "entries")
+    ('1 entry', '1,000 entries')
+    """
+    return f"{count(number)} {noun if number == 1 else plural}"
 
 
 def count(number: int | None) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from incnnr import stream
 from incnnr.cli.options import json_option, stream_argument, threads_option
-from incnnr.cli.output import Column, Table, count, print_json, standard_output
+from incnnr.cli.output import Column, Table, busy, count, print_json, standard_output
 from incnnr.incremental import Decoder
 from incnnr.stream import StreamReader
 from incnnr.tensors import Array, bytes_of, type_of
@@ -67,7 +68,8 @@ def replay(path: Path, *, seed: int, threads: int | None, as_json: bool, **chanc
     status 1 if one did neither. With --json: one object.
     """
     channel = lossy_channel(chances, seed)
-    with stream.open(path, threads=threads) as sent:
+    console = standard_output()
+    with busy(console, f"replaying {path}"), stream.open(path, threads=threads) as sent:
         summary = Summary(len(sent))
         for delivery in replay_updates(sent.updates(), channel, decoder=Decoder(threads=threads)):
             note(summary, delivery, sent)
@@ -75,7 +77,7 @@ def replay(path: Path, *, seed: int, threads: int | None, as_json: bool, **chanc
     if as_json:
         print_json(record(summary))
     else:
-        print_summary(summary)
+        print_summary(summary, console)
     if summary.n_wrong:
         raise click.ClickException(f"{path}: {summary.n_wrong} deliveries gave a wrong model.")
 
@@ -128,9 +130,9 @@ def record(summary: Summary) -> dict[str, Any]:
     }
 
 
-def print_summary(summary: Summary) -> None:
+def print_summary(summary: Summary, console: Console) -> None:
     """Print the summary as a table."""
-    table = Table(standard_output(), Column("what happened", 28, "left"), Column("times", 9))
+    table = Table(console, Column("what happened", 28, "left"), Column("times", 9))
     for words, times, style in lines(summary):
         table.row(words, count(times), style=style if times else "dim")
 

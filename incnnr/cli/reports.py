@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from incnnr.cli.output import count, print_json
+from incnnr.cli.output import count, print_json, printable
 from incnnr.stream import Entry
 from incnnr.watch import (
     Encoded,
@@ -42,7 +42,7 @@ def print_report(report: Report | Followed, console: Console, *, as_json: bool) 
         print_json(report_record(report))
         return
     word, style = WORDS[type(report)]
-    console.print(Text.assemble((f"{word:<9} ", style), said(report)))
+    console.print(Text.assemble((f"{word:<9} ", style), printable(said(report))))
     console.file.flush()
 
 
