@@ -7,6 +7,7 @@ import struct
 
 import numpy as np
 import pytest
+import xxhash
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,3 +144,21 @@ def test_arbitrary_bytes_give_a_scan_or_a_typed_error(data: bytes) -> None:
         scan.finish()
     except BitstreamError as error:
         assert error.byte_offset is not None
+
+
+def test_a_frame_is_laid_out_as_the_protocol_says() -> None:
+    fields, body = b"\x80", b"the body"
+    prefix = bytes.fromhex("89 49 4E 43 4E 4E 52 0A 01 02 00") + struct.pack("<IQ", len(fields), len(body))
+    prefix += struct.pack("<I", xxhash.xxh64_intdigest(prefix) % 2**32)
+    assert len(prefix) == 27
+    expected = prefix + fields + struct.pack("<Q", xxhash.xxh64_intdigest(prefix + fields))
+    expected += body + struct.pack("<Q", xxhash.xxh64_intdigest(body))
+    assert b"".join(pack(Kind.UPDATE, fields, body)) == expected
+
+
+def test_a_masked_frame_is_laid_out_as_the_protocol_says() -> None:
+    data = b"".join(pack(Kind.PART, b"\x80", MARK))
+    assert data[10] == 1
+    assert data[27] == 0x81
+    assert data[36:44] == bytes(byte ^ 1 for byte in MARK)
+    assert data[44:] == struct.pack("<Q", xxhash.xxh64_intdigest(data[36:44]))
