@@ -35,7 +35,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A checkpoint is not read yet; said once per reason."""
+    """A checkpoint is not read yet; said once per reason, and not of the quiet time that all must have."""
 
     name: str
     reason: str

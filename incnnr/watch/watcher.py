@@ -244,9 +244,13 @@ class Watcher:
         elif seen.reason == INCOMPLETE and self._clock() - seen.changed >= give_up_seconds:
             self._settle(candidate)
             yield Failed(candidate.name, _what_is_missing(candidate.path))
-        elif seen.reason not in seen.reported:
+        elif seen.reason not in seen.reported and not self._is_routine(seen):
             seen.reported.add(seen.reason)
             yield Waiting(candidate.name, seen.reason)
+
+    def _is_routine(self, seen: _Sighting) -> bool:
+        """Whether a wait needs no word: every checkpoint has to be quiet for a while."""
+        return seen.reason == CHANGING and self._clock() - seen.began < self._patience_seconds
 
     def _take(self, candidate: Candidate) -> Iterator[Report]:
         """Read a checkpoint that looks ready, and encode it if it stayed the same all the while."""
