@@ -1,5 +1,6 @@
 """Send a neural network once, and from then on only what changed."""
 
+from incnnr import testing
 from incnnr.checkpoints import Checkpoint, read, write
 from incnnr.errors import IncnnrError
 from incnnr.incremental import Decoder, Encoder, Limits, Update
@@ -18,5 +19,6 @@ __all__ = [
     "Update",
     "open",
     "read",
+    "testing",
     "write",
 ]

@@ -7,7 +7,10 @@
 namespace incnnr {
 
 constexpr unsigned n_buckets = 64;
-constexpr unsigned n_prefix_contexts = 24;
+
+// The prefix of a remainder of up to 32 bits has a context for each length; longer lengths share one between four.
+constexpr unsigned n_prefix_contexts = 40;
+inline unsigned prefix_context(unsigned length) { return length < 32 ? length : 32 + (length - 32) / 4; }
 
 // Contexts of one slice, chosen by a bucket 0..63 that says what to expect.
 struct ResidualContexts {
@@ -38,7 +41,7 @@ inline int64_t code_residual(Coder& coder, ResidualContexts& contexts, unsigned 
         const uint64_t remainder = magnitude - 2;  // >= 1
         const unsigned n_suffix_bits = Coder::is_encoder ? 63 - static_cast<unsigned>(__builtin_clzll(remainder | 1)) : 0;
         unsigned length = 0;
-        while (length < 63 && coder.template bit<WeightRates>(expected.prefix[std::min(length, n_prefix_contexts - 1)], length < n_suffix_bits)) ++length;
+        while (length < 63 && coder.template bit<WeightRates>(expected.prefix[prefix_context(length)], length < n_suffix_bits)) ++length;
         const uint64_t suffix_mask = (uint64_t{1} << length) - 1;
         magnitude = (uint64_t{1} << length | coder.bypass(length, remainder & suffix_mask)) + 2;
     }
