@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import time
 from pathlib import Path
 from threading import Event, Thread
@@ -95,11 +96,17 @@ def test_a_dead_observer_is_reported_once_and_the_clock_takes_over(events):
     assert 0.3 <= seconds_waited(events) < 3
 
 
-def test_a_dead_emitter_is_noticed_too(events):
-    for emitter in events._observer.emitters:
-        emitter.stop()
-        emitter.join()
-    assert "died" in events.subscribe()
+def test_a_folder_deleted_and_made_again_is_observed_again(tmp_path):
+    folder = tmp_path / "checkpoints"
+    with Events(folder) as events:
+        for _ in range(3):
+            folder.mkdir()
+            assert events.subscribe() is None
+            drain(events)
+            Thread(target=(folder / "a").touch).start()
+            assert seconds_waited(events) < 3
+            shutil.rmtree(folder)
+            drain(events)
 
 
 def test_a_system_without_watches_to_give_is_reported(tmp_path, monkeypatch):

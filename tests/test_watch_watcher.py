@@ -17,6 +17,7 @@ from incnnr import checkpoints
 from incnnr.errors import ModelMismatchError
 from incnnr.watch import Encoded, Failed, FolderMissing, FolderReturned, Repeated, Vanished, Waiting, Watcher
 from incnnr.watch import watcher as watcher_module
+from incnnr.watch.identity import content_digest
 
 
 class Clock:
@@ -294,6 +295,21 @@ def test_a_checkpoint_that_changes_while_it_is_read_is_read_again(watch, monkeyp
     monkeypatch.setattr(watcher_module, "read", read)
     assert described(watch.settle()) == [("Encoded", "last.npz")]
     assert watch.values() == [2]
+
+
+def test_a_checkpoint_that_changes_while_it_is_read_keeps_its_place(watch, monkeypatch):
+    path = save(watch.folder / "step1.npz", 1)
+    save(watch.folder / "step2.npz", 2)
+    replacements = [3.0]
+
+    def digest(*args: object) -> str:
+        if replacements:
+            save(path, replacements.pop())
+        return content_digest(*args)
+
+    monkeypatch.setattr(watcher_module, "content_digest", digest)
+    assert described(watch.settle()) == [("Encoded", "step1.npz"), ("Encoded", "step2.npz")]
+    assert watch.values() == [3, 2]
 
 
 @pytest.mark.parametrize("moment", ["content_digest", "read"])

@@ -120,9 +120,9 @@ class Events:
     def subscribe(self) -> str | None:
         """Make sure of the events from here on; returns the reason when they have just been lost for good."""
         identity = _identity(self._folder)
-        if self._are_lost or (identity is not None and identity == self._observed and self._is_alive()):
+        if self._are_lost or (identity is not None and identity == self._observed and self._is_observing()):
             return None
-        died = identity is not None and identity == self._observed
+        died = self._observer is not None and not self._observer.is_alive()
         self._unsubscribe()
         if died:
             return self._lose("the thread that receives file events died")
@@ -143,7 +143,8 @@ class Events:
             time.sleep(BURST_SECONDS)
         self._hint.clear()
 
-    def _is_alive(self) -> bool:
+    def _is_observing(self) -> bool:
+        """Whether events would arrive; an emitter ends when its folder is deleted, even if another takes its inode."""
         observer = self._observer
         return observer is not None and observer.is_alive() and all(one.is_alive() for one in observer.emitters)
 

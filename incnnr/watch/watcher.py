@@ -24,7 +24,7 @@ from incnnr.watch.reports import (
     Waiting,
 )
 from incnnr.watch.scan import Candidate, Signature, scan, signature_of
-from incnnr.watch.wakeup import Events, Polling, Stop, Wakeup
+from incnnr.watch.wakeup import BURST_SECONDS, Events, Polling, Stop, Wakeup
 
 QUIET_SECONDS = 1.0
 PATIENCE_SECONDS = 5.0
@@ -156,7 +156,7 @@ class Watcher:
         stop = stop or _Never()
         yield from self._look(stop, self._quiet_seconds)
         while not stop.is_set() and (seconds := self._due_seconds(self._quiet_seconds)) is not None:
-            self._sleep(seconds)
+            self._sleep(min(seconds, BURST_SECONDS))
             yield from self._look(stop, self._quiet_seconds)
 
     def run(self, stop: Stop, poll: float | None = None) -> Iterator[Report]:
@@ -198,9 +198,11 @@ class Watcher:
         yield from self._forget(pending, candidates)
         self._observe(pending)
         for candidate in pending:
-            if stop.is_set():
-                return
+            was_ready = self._sightings[candidate.name].reason is None
             yield from self._advance(candidate, give_up_seconds)
+            changed_while_read = was_ready and candidate.name in self._sightings
+            if changed_while_read or stop.is_set():
+                return  # what comes later may have to wait for it now; the next look says
 
     def _is_settled(self, candidate: Candidate) -> bool:
         """Whether these very files were dealt with: in this run, or (known by sizes and times) before it."""

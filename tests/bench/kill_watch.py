@@ -190,9 +190,7 @@ def main() -> None:
         verified = subprocess.run([*command, "verify", str(stream)], check=False).returncode
         found = faults(stream, series, Path(root))
     print(*found, sep="\n", end="\n" if found else "")
-    print(
-        f"{total['kills']} kills, {total['at_work']} of them while encoding or writing, {total['torn']} left a torn tail"
-    )
+    print(f"{total['kills']} kills, {total['at_work']} while encoding or writing, {total['torn']} left a torn tail")
     print(f"{len(series.hashes)} checkpoints, {len(found)} faults; incnnr verify: status {verified}")
     sys.exit(bool(found or verified))
 
