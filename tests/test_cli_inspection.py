@@ -12,6 +12,7 @@ import pytest
 
 import incnnr
 from incnnr.cli import main
+from incnnr.stream.entry import Label
 
 N_ENTRIES = 40
 
@@ -92,6 +93,16 @@ def test_names_cannot_give_commands_to_the_terminal(tmp_path: Path) -> None:
     with incnnr.open(tmp_path / "run.incnnr", "w") as writer:
         writer.append({"w": np.zeros(2)}, name="\x1b[2J[red]\udcff")
     assert "\\x1b[2J[red]\\udcff" in run("inspect", tmp_path / "run.incnnr").stdout
+
+
+def test_times_that_no_calendar_has_and_keys_that_json_has_not_are_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("incnnr.stream.writer.label", lambda *said: Label(*said, time=float("inf")))
+    with incnnr.open(tmp_path / "run.incnnr", "w") as writer:
+        writer.append({"w": np.zeros(2)}, name="a", metadata={"deep": {b"key": 1}, "raw": b"bytes"})
+    assert run("inspect", tmp_path / "run.incnnr").stdout.splitlines()[1].split()[:4] == ["0", "-", "a", "-"]
+    assert run("inspect", tmp_path / "run.incnnr", "--json").exit_code == 0
 
 
 def test_an_empty_stream_has_no_entries(tmp_path: Path) -> None:

@@ -77,13 +77,21 @@ def print_table(rows: list[Measures], console: Console) -> None:
             f"{entry.index}",
             count(entry.step),
             name,
-            "-" if entry.is_lost else f"{datetime.fromtimestamp(entry.time).astimezone():%Y-%m-%d %H:%M:%S}",
+            "-" if entry.is_lost else moment(entry.time),
             count(entry.n_bytes),
             decimal(row.bits_per_weight, 3),
             decimal(row.ratio, 1, "x"),
             note(row),
             style=style(row),
         )
+
+
+def moment(seconds: float) -> str:
+    """Write a time in seconds since the epoch; a damaged stream may hold one that no calendar has."""
+    try:
+        return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M:%S}"
+    except (ValueError, OverflowError, OSError):
+        return "-"
 
 
 def note(row: Measures) -> str:

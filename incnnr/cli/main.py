@@ -35,7 +35,7 @@ class Commands(click.Group):
                 return super().invoke(ctx)
         except BrokenPipeError:
             raise  # the reader of our output has seen enough: click ends without a word
-        except (IncnnrError, OSError, MemoryError) as error:
+        except (IncnnrError, OSError, MemoryError, RecursionError) as error:
             raise click.ClickException(in_one_line(error)) from error
         except KeyboardInterrupt:
             raise click.exceptions.Exit(INTERRUPTED) from None

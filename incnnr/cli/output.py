@@ -30,7 +30,7 @@ def busy(console: Console, words: str) -> AbstractContextManager[object]:
 
 def print_json(record: Mapping[str, Any]) -> None:
     """Print one object on one line, at once."""
-    click.echo(json.dumps(record, default=str))
+    click.echo(json.dumps(record, default=str, skipkeys=True))
 
 
 @dataclass(frozen=True, slots=True)
