@@ -148,7 +148,7 @@ def kill_once(aim: str, folder: Path, stream: Path, series: Series, rng: random.
         watch.wait_until_read(series.n_bytes)
         if aim == "writing":
             watch.wait_until_stream_grows()
-        time.sleep(rng.uniform(0, 0.8 if aim == "encoding" else 0.05))
+        time.sleep(rng.uniform(0, 0.3 if aim == "encoding" else 0.01))
         has_read = watch.has_read(series.n_bytes)
     watch.kill()
     n_after, torn_bytes = state_of(stream)
