@@ -10,7 +10,7 @@ SOURCES := pyproject.toml $(wildcard incnnr/_native/*)
 .PHONY: demo test lint clean
 
 demo: $(STAMP)
-	@$(PYTHON) -m demos.digits
+	@$(VENV)/bin/incnnr demo
 
 test: $(STAMP)
 	@$(PYTHON) -m pytest -q

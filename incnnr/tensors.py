@@ -44,6 +44,7 @@ _KINDS = {
     **dict.fromkeys(("float8_e4m3", "float8_e4m3fn", "float8_e4m3fnuz"), Kind.FLOAT8_E4M3),
     **dict.fromkeys(("float8_e5m2", "float8_e5m2fnuz"), Kind.FLOAT8_E5M2),
 }
+_EXTRA_DTYPES = {name: v for name, v in vars(ml_dtypes).items() if isinstance(v, type) and issubclass(v, np.generic)}
 _PLAIN_DTYPE = re.compile(r"[<>|=]?[biufcSUVmM]\d{1,9}(\[\w{1,9}\])?")
 _LOSSY_KINDS = frozenset({Kind.FLOAT16, Kind.BFLOAT16, Kind.FLOAT32, Kind.FLOAT64})
 
@@ -56,7 +57,7 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
     >>> dtype_name(np.dtype("float32")), dtype_name(np.dtype(">f4")), dtype_name(np.dtype(ml_dtypes.bfloat16))
     ('float32', '>f4', 'bfloat16')
     """
-    if dtype.isnative and (dtype.name in _KINDS or dtype.type.__module__ == "ml_dtypes"):
+    if dtype.isnative and (dtype.name in _KINDS or dtype.name in _EXTRA_DTYPES):
         return dtype.name
     if dtype.hasobject or dtype.names is not None or not _PLAIN_DTYPE.fullmatch(dtype.str):
         raise TypeError(f"arrays of dtype {dtype} cannot be coded")
@@ -71,8 +72,8 @@ def named_dtype(name: str) -> np.dtype[Any]:
     ValueError
         `name` is not one that `dtype_name` produces.
     """
-    if name in _KINDS or name in vars(ml_dtypes):
-        return np.dtype(getattr(ml_dtypes, name, name))
+    if name in _KINDS or name in _EXTRA_DTYPES:
+        return np.dtype(_EXTRA_DTYPES.get(name, name))
     if not _PLAIN_DTYPE.fullmatch(name):
         raise ValueError(f"unknown dtype {name!r}")
     try:
@@ -174,13 +175,13 @@ _TORCH_WORDS = {1: "uint8", 2: "int16", 4: "int32", 8: "int64"}
 def _array_from_torch(value: Any) -> Array:
     tensor = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
     name = str(tensor.dtype).removeprefix("torch.")
-    if not hasattr(ml_dtypes, name):
+    if name not in _EXTRA_DTYPES:
         array: Array = tensor.numpy()
         return array
     import torch  # noqa: PLC0415 -- only reached with a torch tensor in hand
 
     words = tensor.view(getattr(torch, _TORCH_WORDS[tensor.element_size()])).numpy()
-    return np.asarray(words.view(getattr(ml_dtypes, name)))
+    return np.asarray(words.view(_EXTRA_DTYPES[name]))
 
 
 def to_torch(weights: Mapping[str, Array]) -> dict[str, Any]:
@@ -200,7 +201,7 @@ def _torch_from_array(array: Array) -> Any:
     import torch  # noqa: PLC0415 -- an optional dependency
 
     native = np.array(array, dtype=array.dtype.newbyteorder("="), order="C")
-    if native.dtype.type.__module__ != "ml_dtypes":
+    if native.dtype.name not in _EXTRA_DTYPES:
         return torch.from_numpy(native)
     dtype = getattr(torch, native.dtype.name, None)
     if dtype is None:

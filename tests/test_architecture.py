@@ -28,7 +28,11 @@ ROOMS = [
     "testing",
     "cli",
 ]
-MODULES = sorted(p.relative_to(PACKAGE) for p in PACKAGE.rglob("*.py") if p.parent != PACKAGE or p.stem not in ("__init__", "__main__"))
+MODULES = sorted(
+    p.relative_to(PACKAGE)
+    for p in PACKAGE.rglob("*.py")
+    if p.parent != PACKAGE or p.stem not in ("__init__", "__main__")
+)
 
 
 def imported_rooms(path):
@@ -59,6 +63,7 @@ def test_every_room_of_the_package_has_a_place():
 
 
 def test_importing_incnnr_imports_no_framework():
-    code = "import sys, incnnr; print([m for m in ('torch', 'flwr', 'onnx', 'matplotlib', 'click', 'rich', 'watchdog') if m in sys.modules])"
+    frameworks = ("torch", "flwr", "onnx", "matplotlib", "click", "rich", "watchdog")
+    code = f"import sys, incnnr; print([m for m in {frameworks} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"

@@ -23,7 +23,9 @@ def assert_series_is_exact(series, **options):
 def test_every_dtype_comes_back_exactly(dtype):
     rng = np.random.default_rng(1)
     first = random_array(rng, dtype, (17, 5))
-    assert_series_is_exact({"t": a} for a in [first, bit_neighbours(rng, first), first, random_array(rng, dtype, (17, 5))])
+    assert_series_is_exact(
+        {"t": a} for a in [first, bit_neighbours(rng, first), first, random_array(rng, dtype, (17, 5))]
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16], ids=str)
@@ -144,7 +146,9 @@ def test_incompressible_weights_hardly_grow():
 def test_float32_made_from_bfloat16_costs_no_more_than_bfloat16():
     rng = np.random.default_rng(7)
     half = rng.normal(size=100_000).astype(ml_dtypes.bfloat16)
-    assert len(bytes(Encoder().encode({"t": half.astype(np.float32)}))) <= 1.01 * len(bytes(Encoder().encode({"t": half})))
+    assert len(bytes(Encoder().encode({"t": half.astype(np.float32)}))) <= 1.01 * len(
+        bytes(Encoder().encode({"t": half}))
+    )
 
 
 def test_what_is_not_an_array_of_numbers_is_a_type_error_and_changes_nothing():
@@ -168,7 +172,10 @@ def test_what_is_not_an_array_of_numbers_is_a_type_error_and_changes_nothing():
 )
 def test_any_series_of_models_comes_back(models):
     series = [
-        {name: random_array(np.random.default_rng(seed), dtype, tuple(shape)) for name, (dtype, shape, seed) in m.items()}
+        {
+            name: random_array(np.random.default_rng(seed), dtype, tuple(shape))
+            for name, (dtype, shape, seed) in m.items()
+        }
         for m in models
     ]
     assert_series_is_exact(series)

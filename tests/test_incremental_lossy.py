@@ -117,7 +117,9 @@ def test_patterns_choose_the_knob_of_each_tensor():
         model = decoder.decode(encoder.encode(weights))
         assert exact({"b": model["fc.bias"]}) == exact({"b": weights["fc.bias"]})
         assert largest_error({"fc.weight": model["fc.weight"]}, {"fc.weight": weights["fc.weight"]}) <= 1e-4
-        assert 1e-4 < largest_error({"conv.weight": model["conv.weight"]}, {"conv.weight": weights["conv.weight"]}) <= 1e-2
+        assert (
+            1e-4 < largest_error({"conv.weight": model["conv.weight"]}, {"conv.weight": weights["conv.weight"]}) <= 1e-2
+        )
 
 
 def test_a_resumed_encoder_may_use_another_knob():

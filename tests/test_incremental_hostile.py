@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import msgpack
+import numpy as np
+import pytest
+import zstandard
+
+from incnnr import Decoder, Encoder, IncnnrError, Limits, Update
+from incnnr.errors import BitstreamError, CorruptError, LimitExceededError, TruncatedError, UnsupportedError
+from incnnr.incremental.syntax import START, Begin, Data, End, pack_varint
+from incnnr.nnc.units import UnitType, pack_unit
+from tests.weights import exact, trained
+
+SHAPES = {"w": (6, 7), "b": (5,), "s": ()}
+
+
+def small_series(options, dtype):
+    encoder = Encoder(**options)
+    series = list(trained(np.random.default_rng(1), 3, SHAPES, dtype, 1e-2))
+    series[2]["new"] = np.arange(4)
+    return [bytes(encoder.encode(weights)) for weights in series]
+
+
+CASES = [({}, np.float32), ({}, np.float16), ({"max_error": 1e-3}, np.float32), ({"qp": -20}, np.float64)]
+
+
+@pytest.mark.parametrize(("options", "dtype"), CASES)
+def test_a_truncated_update_leaves_the_decoder_alone(options, dtype):
+    decoder = Decoder()
+    for data in small_series(options, dtype):
+        before = decoder.position
+        for cut in range(len(data)):
+            with pytest.raises(BitstreamError):
+                decoder.decode(data[:cut])
+            assert decoder.position == before
+        decoder.decode(data)
+
+
+@pytest.mark.parametrize(("options", "dtype"), CASES)
+def test_a_flipped_bit_gives_a_typed_error_or_the_right_weights(options, dtype):
+    decoder = Decoder()
+    for data in small_series(options, dtype):
+        right = exact(decoder.fork().decode(data))
+        for bit in range(8 * len(data)):
+            damaged = bytearray(data)
+            damaged[bit // 8] ^= 1 << bit % 8
+            fork = decoder.fork()
+            try:
+                model = fork.decode(damaged)
+            except IncnnrError:
+                assert fork.position == decoder.position
+            else:
+                assert exact(model) == right
+        decoder.decode(data)
+
+
+def test_random_bytes_are_refused():
+    rng = np.random.default_rng(2)
+    decoder = Decoder(base={"w": np.zeros(3)})
+    for n_bytes in range(200):
+        with pytest.raises(BitstreamError):
+            decoder.decode(rng.bytes(n_bytes))
+        with pytest.raises(BitstreamError):
+            decoder.decode(START + rng.bytes(n_bytes))
+
+
+def keyframe(table, *units):
+    packed = zstandard.compress(msgpack.packb(table))
+    return b"".join([START, Begin(0, None).pack(), pack_unit(UnitType.TABLE, packed), *units, End(0).pack()])
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        [[], [], [["w", "float32", [1 << 62], 0.0]]],
+        [[], [], [["w", "float32", [1 << 40, 0, 1 << 40], 0.0], ["v", "float64", [1 << 31], 0.0]]],
+        [[], [], [["w", "<U99999999", [1 << 40], 0.0]]],
+        [[], [], [["w", "float32", [1] * 33, 0.0]]],
+        [[], [], [["n" * 5000, "float32", [1], 0.0]]],
+    ],
+)
+def test_a_table_that_declares_too_much_is_refused_before_anything_is_allocated(table):
+    with pytest.raises(LimitExceededError):
+        Decoder().decode(keyframe(table))
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        [[0], [], []],
+        [[], [[0, "float32", [1], 0.0]], []],
+        [[], [], [["w", "float32", [1], 0.0], ["w", "float32", [1], 0.0]]],
+        [[], [], [["w", "O", [1], 0.0]]],
+        [[], [], [["w", "float32", [-1], 0.0]]],
+        [[], [], [["w", "float32", [1.5], 0.0]]],
+        [[], [], [["w", "float32", "1", 0.0]]],
+        [[], [], [["w", "float32", [1], -1.0]]],
+        [[], [], [["w", "float32", [1], float("nan")]]],
+        [[], [], [["w", "int32", [1], 0.5]]],
+        [[], [], [["w", "float32", [1]]]],
+        [[], [], [[b"w", "float32", [1], 0.0]]],
+        [[], []],
+        {"removed": []},
+        7,
+    ],
+)
+def test_a_table_that_makes_no_sense_is_corrupt(table):
+    with pytest.raises(CorruptError) as caught:
+        Decoder().decode(keyframe(table))
+    assert caught.value.byte_offset is not None
+    assert caught.value.unit_index == 2
+
+
+def test_a_table_that_unpacks_to_gigabytes_is_refused():
+    bomb = zstandard.compress(bytes(1 << 28), level=19)
+    with pytest.raises(BitstreamError):
+        Decoder().decode(b"".join([START, Begin(0, None).pack(), pack_unit(UnitType.TABLE, bomb), End(0).pack()]))
+
+
+def test_slices_that_are_missing_or_too_many_are_corrupt():
+    table = [[], [], [["w", "uint8", [3], 0.0]]]
+    for units in ([], [Data(2, b"", [b"abc"]).pack()], [Data(1, b"", []).pack()], [Data(1, b"", [b"a", b"b"]).pack()]):
+        with pytest.raises(CorruptError):
+            Decoder().decode(keyframe(table, *units))
+    with pytest.raises(CorruptError):
+        Decoder().decode(keyframe(table, pack_unit(UnitType.DATA, pack_varint(1) + b"\xff" * 12)))
+
+
+def test_other_versions_profiles_and_units_are_unsupported():
+    data = bytearray(Encoder().encode({"w": np.ones(3)}).data)
+    for at, value in ((3, 1), (7, 2), (8, 0x80)):
+        changed = bytearray(data)
+        changed[at] = value
+        with pytest.raises(UnsupportedError):
+            Decoder().decode(changed)
+    with pytest.raises(UnsupportedError):
+        Decoder().decode(START + Begin(0, None).pack() + pack_unit(60, b"") + End(0).pack())
+
+
+def test_bytes_behind_the_end_are_refused():
+    data = bytes(Encoder().encode({"w": np.ones(3)}))
+    with pytest.raises(CorruptError):
+        Decoder().decode(data + b"\0")
+    with pytest.raises(CorruptError):
+        Update.from_bytes(data + data)
+    with pytest.raises(TruncatedError):
+        Update.from_bytes(data[:-11])
+
+
+def test_limits_bound_the_model_its_tensors_names_and_dimensions():
+    weights = {"weight": np.ones((2, 3), np.float32), "b": np.ones(1, np.float32)}
+    data = bytes(Encoder().encode(weights))
+    assert len(Decoder(limits=Limits(model_bytes=28, tensors=2, rank=2, name_bytes=6)).decode(data)) == 2
+    for limits in (Limits(model_bytes=27), Limits(tensors=1), Limits(rank=1), Limits(name_bytes=5)):
+        decoder = Decoder(limits=limits)
+        with pytest.raises(LimitExceededError):
+            decoder.decode(data)
+        assert decoder.position is None
+
+
+def test_a_model_may_not_grow_without_end():
+    encoder = Encoder()
+    decoder = Decoder()
+    decoder.decode(encoder.encode({"w": np.zeros(1 << 20)}))
+    decoder.decode(encoder.encode({"w": np.zeros(1 << 21)}))
+    with pytest.raises(LimitExceededError):
+        decoder.decode(encoder.encode({"w": np.zeros((1 << 21) + 1)}))
