@@ -46,7 +46,7 @@ def temporary_beside(path: Path) -> BinaryIO:
     umask = os.umask(0)
     os.umask(umask)
     os.fchmod(descriptor, 0o666 & ~umask)
-    return open(name, "w+b", opener=lambda *_: descriptor)  # noqa: PTH123, SIM115
+    return open(name, "w+b", opener=lambda *_: descriptor)
 
 
 def take_place(source: Path, target: Path) -> None:

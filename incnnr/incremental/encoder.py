@@ -17,7 +17,8 @@ from incnnr.tensors import as_array, bytes_of, type_of
 class Encoder:
     """Code checkpoints as one keyframe and then updates.
 
-    The first call of `encode` makes a keyframe unless `base` is given. Lossless unless `max_error` or `qp` says otherwise.
+    The first call of `encode` makes a keyframe unless `base` is given. Lossless unless `max_error` or `qp` says
+    otherwise.
 
     Parameters
     ----------
@@ -28,7 +29,8 @@ class Encoder:
     qp : int or mapping of pattern to int or None, optional
         The standard's quantisation parameter instead: a step size of 2**(qp / 4), interpolated in between.
     threads : int, optional
-        Threads of one call; default as many as there are cores for this process, at most 4. They do not change the bytes.
+        Threads of one call; default as many as there are cores for this process, at most 4. They do not change the
+        bytes.
     require_ack : bool
         An update counts only after `acknowledge`; until then the next one is made from the last acknowledged position.
 
@@ -100,8 +102,8 @@ class Encoder:
         Parameters
         ----------
         weights : mapping of str to array
-            numpy arrays (ml_dtypes included) or torch tensors, of any shape and layout. They may be overwritten once the
-            call returns.
+            numpy arrays (ml_dtypes included) or torch tensors, of any shape and layout. They may be overwritten once
+            the call returns.
         keyframe : bool
             Send everything and restart contexts and predictors.
         partial : bool

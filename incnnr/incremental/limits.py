@@ -42,9 +42,8 @@ class Limits:
             raise LimitExceededError(f"the update declares {len(table)} tensors, more than {self.tensors}")
         for name, spec in table.items():
             if len(spec.type.shape) > self.rank or len(name.encode()) > self.name_bytes:
-                raise LimitExceededError(
-                    f"tensor {name[:80]!r} has {len(spec.type.shape)} dimensions and a name of {len(name.encode())} bytes"
-                )
+                shown = f"{len(spec.type.shape)} dimensions and a name of {len(name.encode())} bytes"
+                raise LimitExceededError(f"tensor {name[:80]!r} has {shown}")
         allowed = self._allowed_bytes(parent, update_bytes)
         if model_bytes(table) > allowed:
             raise LimitExceededError(f"the update declares {model_bytes(table)} bytes of weights, more than {allowed}")
