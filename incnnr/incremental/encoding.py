@@ -67,6 +67,7 @@ def encode_update(
     stats = UpdateStats(
         n_bytes=len(data),
         n_weights=sum(spec.type.n_elements for spec in table.values()),
+        model_bytes=model_bytes(table),
         n_changed=sum(segment.n_changed for segment in segments),
         largest_error=max((segment.largest_error for segment in segments), default=0.0),
     )

@@ -22,6 +22,8 @@ class UpdateStats:
         Bytes of the update.
     n_weights : int
         Elements of all tensors.
+    model_bytes : int
+        Bytes of all tensors.
     n_changed : int
         Elements whose decoded value changed; in a keyframe all of them.
     largest_error : float
@@ -30,6 +32,7 @@ class UpdateStats:
 
     n_bytes: int
     n_weights: int
+    model_bytes: int
     n_changed: int
     largest_error: float
 
