@@ -43,9 +43,9 @@ def tiled(path: Path, n_bytes: int) -> series.Weights:
     return {f"{i}.{name}": array.copy() for i in range(n_copies) for name, array in weights.items()}
 
 
-def timed(seconds: list[float], call: Callable[[], T]) -> T:
+def timed(seconds: list[float], call: Callable[..., T], *arguments: object) -> T:
     start = time.perf_counter()
-    result = call()
+    result = call(*arguments)
     seconds.append(time.perf_counter() - start)
     return result
 
@@ -55,8 +55,8 @@ def time_codec(paths: list[Path], n_bytes: int, threads: int) -> Times:
     encoder, decoder = incnnr.Encoder(base=base, threads=threads), incnnr.Decoder(base=base, threads=threads)
     for path in paths[1:]:
         weights = tiled(path, n_bytes)
-        update = timed(times.encode, lambda: encoder.encode(weights))  # noqa: B023 -- called at once
-        model = timed(times.decode, lambda: decoder.decode(update))  # noqa: B023
+        update = timed(times.encode, encoder.encode, weights)
+        model = timed(times.decode, decoder.decode, update)
         times.size = len(bytes(update))
         if any(model[name].tobytes() != array.tobytes() for name, array in weights.items()):
             raise SystemExit("an update does not decode to what was encoded")
@@ -67,17 +67,17 @@ def time_peer(paths: list[Path], n_bytes: int, threads: int) -> Times:
     times, before = Times(), series.words_of(tiled(paths[0], n_bytes))
     for path in paths[1:]:
         after = series.words_of(tiled(path, n_bytes))
-        data = timed(
-            times.encode,
-            lambda: series.zstd(3, series.planes(series.xor(before, after)), 0 if threads == 1 else threads),
-        )  # noqa: B023
-        timed(times.decode, lambda: decoded_by_peer(data, before))  # noqa: B023
-        times.size = len(data)
-        before = after
+        data = timed(times.encode, encoded_by_peer, before, after, threads)
+        timed(times.decode, decoded_by_peer, before, data)
+        times.size, before = len(data), after
     return times
 
 
-def decoded_by_peer(data: bytes, before: series.Words) -> series.Words:
+def encoded_by_peer(before: series.Words, after: series.Words, threads: int) -> bytes:
+    return series.zstd(3, series.planes(series.xor(before, after)), 0 if threads == 1 else threads)
+
+
+def decoded_by_peer(before: series.Words, data: bytes) -> series.Words:
     return series.xor(before, series.words_of_planes(zstandard.ZstdDecompressor().decompress(data), before))
 
 

@@ -1,0 +1,118 @@
+"""Prints the anonymous memory that coding the second checkpoint of a bf16 pair takes above the idle process.
+
+By hand (Linux; a minute, twice the size on disk)::
+
+    python -m tests.bench.peak_memory [--megabytes 500] [--tensors 60]
+
+A pair of models is written as safetensors files, with 2 % of the second's weights moved. One process encodes both,
+memory-mapped; another decodes the two updates. RssAnon is sampled every 2 ms; idle means after imports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import ml_dtypes
+import numpy as np
+
+import incnnr
+from tests.bench import series
+
+NAMES = ("first", "second")
+
+
+def anonymous_bytes() -> int:
+    lines = Path("/proc/self/status").read_text().split()
+    return 1024 * int(lines[lines.index("RssAnon:") + 1])
+
+
+class Peak:
+    """Samples the anonymous memory of this process while its block runs; `bytes` is the most there was."""
+
+    def __enter__(self) -> Self:
+        self.bytes, self._done = anonymous_bytes(), threading.Event()
+        self._thread = threading.Thread(target=self._sample)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _sample(self) -> None:
+        while not self._done.wait(0.002):
+            self.bytes = max(self.bytes, anonymous_bytes())
+
+
+def write_pair(folder: Path, n_bytes: int, n_tensors: int) -> None:
+    rng = np.random.default_rng(1)
+    weights, moved = {}, {}
+    for i in range(n_tensors):
+        values = rng.standard_normal((n_bytes // 2 // n_tensors // 1024, 1024), dtype=np.float32) * np.float32(0.02)
+        weights[f"layers.{i}.weight"] = values.astype(ml_dtypes.bfloat16)
+        bits = weights[f"layers.{i}.weight"].view(np.uint16).copy()
+        bits += (rng.random(bits.shape, dtype=np.float32) < 0.02).astype(np.uint16)
+        moved[f"layers.{i}.weight"] = bits.view(ml_dtypes.bfloat16)
+    for name, model in zip(NAMES, (weights, moved), strict=True):
+        incnnr.write(folder / f"{name}.safetensors", model)
+
+
+def encode_pair(folder: Path) -> tuple[int, int, int]:
+    """Return what is held before the second call, its peak, and the peak of the first, all above idle."""
+    idle, encoder, peaks, held = anonymous_bytes(), incnnr.Encoder(), [], 0
+    for name in NAMES:
+        held = anonymous_bytes() - idle
+        with Peak() as peak:
+            update = encoder.encode(incnnr.read(folder / f"{name}.safetensors"))
+        peaks.append(peak.bytes - idle)
+        (folder / f"{name}.update").write_bytes(bytes(update))
+        del update
+    return held, peaks[1], peaks[0]
+
+
+def decode_pair(folder: Path) -> tuple[int, int, int]:
+    """Return what `encode_pair` does."""
+    idle, decoder, peaks, held = anonymous_bytes(), incnnr.Decoder(), [], 0
+    for name in NAMES:
+        held = anonymous_bytes() - idle
+        with Peak() as peak:
+            decoder.decode((folder / f"{name}.update").read_bytes())
+        peaks.append(peak.bytes - idle)
+    return held, peaks[1], peaks[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Memory that coding an update takes.")
+    parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--tensors", type=int, default=60)
+    arguments = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as root,
+        multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool,
+    ):
+        folder = Path(root)
+        pool.apply(write_pair, (folder, arguments.megabytes * 1_000_000, arguments.tensors))
+        measured = {"encode": pool.apply(encode_pair, (folder,)), "decode": pool.apply(decode_pair, (folder,))}
+        update = (folder / "second.update").stat().st_size
+        model = series.n_bytes(incnnr.read(folder / "second.safetensors"))
+    rows = [
+        (name, *(f"{size / 1e6:.1f}" for size in sizes), sizes[1] / model, (sizes[1] - update) / model)
+        for name, sizes in measured.items()
+    ]
+    title = (
+        f"model of {model / 1e6:.1f} MB in {arguments.tensors} tensors, update of {update / 1e6:.1f} MB; MB above idle"
+    )
+    columns = ("", "held before", "peak of second", "peak of keyframe", "peak / model", "(peak - update) / model")
+    series.print_table(title, columns, rows)
+
+
+if __name__ == "__main__":
+    main()
