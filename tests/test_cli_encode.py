@@ -69,6 +69,7 @@ def test_json_tells_one_entry_a_line(folder: Path, tmp_path: Path) -> None:
     assert (first["index"], first["step"], first["is_keyframe"], first["n_weights"]) == (0, 7, True, 136)
     assert first["file_bytes"] == (folder / "step7.safetensors").stat().st_size
     assert first["bits_per_weight"] == pytest.approx(8 * first["n_bytes"] / 136)
+    assert first["ratio"] == pytest.approx(4 * 136 / first["n_bytes"])
 
 
 def test_a_stream_that_exists_is_left_alone_unless_told_otherwise(folder: Path, tmp_path: Path) -> None:

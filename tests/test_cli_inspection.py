@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import click.testing
@@ -12,7 +13,8 @@ import pytest
 
 import incnnr
 from incnnr.cli import main
-from incnnr.stream.entry import Label
+from incnnr.stream.entry import Label, pack_fields
+from incnnr.stream.frames import MARK, Kind, pack
 
 N_ENTRIES = 40
 
@@ -48,7 +50,7 @@ def test_inspect_lists_every_entry_and_the_totals(stream: Path) -> None:
     result = run("inspect", stream)
     assert result.exit_code == 0
     header, *rows, total = result.stdout.splitlines()
-    assert header.split() == ["index", "step", "name", "time", "bytes", "bits/weight", "ratio"]
+    assert header.split() == ["index", "step", "name", "time", "bytes", "changed", "bits/weight", "ratio"]
     assert [row.split()[:3] for row in rows] == [[f"{i}", f"{10 * i}", f"step{10 * i}"] for i in range(N_ENTRIES)]
     assert [i for i, row in enumerate(rows) if row.endswith("keyframe")] == [0, 10, 20, 30]
     assert total.startswith("40 entries, 4 keyframes: ")
@@ -59,11 +61,11 @@ def test_inspect_measures_every_entry_against_its_model(stream: Path) -> None:
     with incnnr.open(stream) as reader:
         assert [entry["n_bytes"] for entry in entries] == [entry.n_bytes for entry in reader.entries]
     for entry in entries:
-        assert (entry["n_weights"], entry["tensor_bytes"]) == (1001, 2008)
+        assert (entry["n_weights"], entry["model_bytes"]) == (1001, 2008)
         assert entry["bits_per_weight"] == pytest.approx(8 * entry["n_bytes"] / 1001)
         assert entry["ratio"] == pytest.approx(2008 / entry["n_bytes"])
     assert last["total"]["update_bytes"] == sum(entry["n_bytes"] for entry in entries)
-    assert last["total"]["tensor_bytes"] == 2008 * N_ENTRIES
+    assert last["total"]["model_bytes"] == 2008 * N_ENTRIES
 
 
 def test_inspect_counts_weights_where_the_model_changes_shape(tmp_path: Path) -> None:
@@ -74,11 +76,46 @@ def test_inspect_counts_weights_where_the_model_changes_shape(tmp_path: Path) ->
     assert [entry["n_weights"] for entry in entries] == [200, 300, 200]
 
 
-def test_inspect_shows_which_entries_are_damaged(damaged: Path) -> None:
-    result = run("inspect", damaged)
+def test_inspect_shows_the_share_of_weights_that_changed(tmp_path: Path) -> None:
+    weights = np.arange(200.0)
+    with incnnr.open(tmp_path / "run.incnnr", "w") as writer:
+        for n_changed in (0, 3, 0):
+            weights[:n_changed] += 0.5
+            writer.append({"w": weights}, name="a")
+    rows = run("inspect", tmp_path / "run.incnnr").stdout.splitlines()[1:-1]
+    assert [row.split()[6] for row in rows] == ["100.00%", "1.50%", "0.00%"]
+    *entries, _ = [json.loads(line) for line in run("inspect", tmp_path / "run.incnnr", "--json").stdout.splitlines()]
+    assert [entry["n_changed"] for entry in entries] == [200, 3, 0]
+
+
+def test_inspect_reads_no_bodies(stream: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = run("inspect", stream).stdout
+    for module in ("cursor", "scan"):
+        monkeypatch.setattr(f"incnnr.stream.{module}.read_body", lambda *_: pytest.fail("a body was read"))
+    assert run("inspect", stream).stdout == before
+
+
+def test_inspect_shows_which_entries_lost_their_header(stream: Path) -> None:
+    data = bytearray(stream.read_bytes())
+    offset = data.index(MARK, data.index(b"step130"))
+    data[offset + 20] ^= 4
+    stream.write_bytes(data)
+    result = run("inspect", stream)
     assert result.exit_code == 0
     rows = result.stdout.splitlines()[1:-1]
-    assert [i for i, row in enumerate(rows) if row.endswith("damaged")] == [13, 14, 15, 16, 17, 18, 19]
+    assert len(rows) == N_ENTRIES
+    assert [i for i, row in enumerate(rows) if row.endswith("damaged")] == [14]
+
+
+def test_inspect_leaves_open_what_another_writer_did_not_say(tmp_path: Path) -> None:
+    update = incnnr.Encoder().encode({"w": np.zeros(10)})
+    fields = pack_fields(replace(update, stats=None), Label(), None, 0)
+    (tmp_path / "run.incnnr").write_bytes(b"".join(pack(Kind.UPDATE, fields, bytes(update))))
+    row, total = run("inspect", tmp_path / "run.incnnr").stdout.splitlines()[1:]
+    assert row.split()[-4:] == ["-", "-", "-", "keyframe"]
+    assert total.startswith("1 entry, 1 keyframe: ")
+    entry, _ = [json.loads(line) for line in run("inspect", tmp_path / "run.incnnr", "--json").stdout.splitlines()]
+    assert {entry[key] for key in ("n_weights", "model_bytes", "n_changed", "bits_per_weight", "ratio")} == {None}
 
 
 def test_inspect_counts_a_torn_tail(stream: Path) -> None:

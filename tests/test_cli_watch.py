@@ -72,6 +72,10 @@ def test_watch_once_encodes_what_is_there_and_reports_each_on_a_line(folder: Pat
     lines = [line.split()[:2] for line in result.stdout.splitlines()]
     assert [name for word, name in lines if word == "encoded"] == ["step9.safetensors:", "step10.safetensors:"]
     assert {word for word, _ in lines} <= {"waiting", "encoded"}
+    with incnnr.open(tmp_path / "run.incnnr") as stream:
+        costs = [f"{entry.n_bytes:,} bytes, {entry.bits_per_weight:.3f} bits/weight, " for entry in stream.entries]
+    encoded = [line for line in result.stdout.splitlines() if line.startswith("encoded")]
+    assert all(cost in line for cost, line in zip(costs, encoded, strict=True))
 
 
 def test_watch_goes_on_where_the_stream_ends(folder: Path, tmp_path: Path) -> None:

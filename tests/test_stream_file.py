@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from enum import IntEnum, StrEnum
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,14 @@ def weights(seed: int) -> dict[str, np.ndarray]:
 
 def same(model: Mapping[str, Any], expected: Mapping[str, Any]) -> bool:
     return list(model) == list(expected) and all(np.array_equal(model[name], expected[name]) for name in expected)
+
+
+class Step(IntEnum):
+    FIRST = 1
+
+
+class Name(StrEnum):
+    LAST = "last"
 
 
 class Checkpoint(dict[str, Any]):
@@ -112,6 +121,32 @@ def test_labels_come_back(tmp_path_factory: pytest.TempPathFactory, metadata: di
     with stream.open(path) as reader:
         assert list(reader.entries) == [entry]
     assert (entry.metadata, entry.step, entry.name) == (metadata, step, "odd \udcff name")
+
+
+@pytest.mark.parametrize(("step", "name"), [(Step.FIRST, np.str_("a")), (np.int8(3), Name.LAST), (None, None)])
+def test_labels_come_back_as_plain_values(path: Path, step: Any, name: Any) -> None:
+    with stream.open(path, "w") as writer:
+        entry = writer.append(weights(0), step=step, name=name)
+    assert (entry.step, entry.name) == (step, name)
+    assert {type(entry.step), type(entry.name)} <= {int, str, type(None)}
+    with stream.open(path) as reader:
+        assert list(reader.entries) == [entry]
+
+
+def test_entries_say_how_large_the_model_is_and_how_much_of_it_changed(path: Path) -> None:
+    series = [{"a": np.zeros(500, np.float16)}, {"a": np.zeros(500, np.float16)}, {"b": np.ones(10), "c": np.ones(5)}]
+    series[1]["a"][[3, 70]] = 1
+    for arrays in (*series, {}):
+        with stream.open(path, "a") as writer:
+            last = writer.append(arrays)
+    with stream.open(path) as reader:
+        entries = reader.entries
+    assert [entry.n_weights for entry in entries] == [500, 500, 15, 0]
+    assert [entry.model_bytes for entry in entries] == [1000, 1000, 120, 0]
+    assert [entry.n_changed for entry in entries] == [500, 2, 15, 0]
+    assert entries[1].bits_per_weight == 8 * entries[1].n_bytes / 500
+    assert entries[1].ratio == 1000 / entries[1].n_bytes
+    assert (last, last.bits_per_weight, last.ratio) == (entries[3], None, None)
 
 
 def test_metadata_is_detached_from_the_callers_dict(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 
+import msgpack
 import numpy as np
 import pytest
 import xxhash
@@ -111,6 +112,27 @@ def test_a_commit_whose_fields_make_no_sense_is_damage(fields: bytes) -> None:
     scan.finish()
     assert len(scan.damage) == 1
     assert not any(record.bodies for record in scan.records)
+
+
+SOUND_FIELDS = {"q": 0, "c": 1, "d": 2, "t": 3.0}
+
+
+def test_a_commit_needs_no_optional_field() -> None:
+    scan = Scan(source_of(b"".join(pack(Kind.UPDATE, msgpack.packb(SOUND_FIELDS), b"body"))))
+    scan.finish()
+    (entry,) = scan.entries
+    assert (scan.damage, entry.n_bytes, entry.is_keyframe) == ([], 4, True)
+    assert (entry.n_weights, entry.model_bytes, entry.n_changed) == (None, None, None)
+    assert (entry.bits_per_weight, entry.ratio) == (None, None)
+
+
+@pytest.mark.parametrize("key", ["w", "b", "v", "a", "p"])
+@pytest.mark.parametrize("value", [-1, 1.5, "7", True, None])
+def test_an_optional_number_that_is_none_is_damage(key: str, value: object) -> None:
+    fields = msgpack.packb({**SOUND_FIELDS, key: value})
+    scan = Scan(source_of(b"".join(pack(Kind.UPDATE, fields, b"body"))))
+    scan.finish()
+    assert len(scan.damage) == 1
 
 
 def test_an_unchanged_layout_costs_a_byte_and_a_slightly_changed_one_little() -> None:

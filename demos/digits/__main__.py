@@ -114,9 +114,10 @@ def table_of(console: Console, routes: list[Route]) -> Table:
 
 def cells(delivery: Delivery) -> tuple[str, str, str, str]:
     """Say what one update cost, and whether the file it gave is the right one."""
-    bits, ratio = 8 * delivery.n_bytes / delivery.n_weights, delivery.file_bytes / delivery.n_bytes
+    entry = delivery.entry
+    bits, ratio = entry.bits_per_weight or 0, delivery.file_bytes / entry.n_bytes
     return (
-        f"{delivery.n_bytes}{'*' if delivery.is_keyframe else ' '}",
+        f"{entry.n_bytes}{'*' if entry.is_keyframe else ' '}",
         decimal(bits, 1 if bits >= 10 else 2),
         f"{ratio:.{1 if ratio < 100 else 0}f}x",
         "yes" if delivery.is_right else "NO",

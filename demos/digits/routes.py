@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import incnnr
+from incnnr.stream import Entry
 
 PATIENCE_SECONDS = 30
 
@@ -25,10 +26,8 @@ class StoryError(Exception):
 class Delivery:
     """What one checkpoint cost on its way, and whether the file at the far end is the right one."""
 
-    n_weights: int
+    entry: Entry
     file_bytes: int
-    n_bytes: int
-    is_keyframe: bool
     is_right: bool
 
 
@@ -79,10 +78,7 @@ class Route:
         self._wait_for_another_file()
         with incnnr.open(self.stream) as stream:
             entry = stream.entries[step - 1]
-        original = self.original(step)
-        n_weights = sum(array.size for array in incnnr.read(original).values())
-        is_right = self.is_right(self.rebuilt, step)
-        return Delivery(n_weights, original.stat().st_size, entry.n_bytes, entry.is_keyframe, is_right)
+        return Delivery(entry, self.original(step).stat().st_size, self.is_right(self.rebuilt, step))
 
     def _wait_for_another_file(self) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS

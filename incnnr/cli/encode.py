@@ -62,22 +62,11 @@ def encode(
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An entry, and what it was made from."""
+    """An entry, and the files that it was made from."""
 
     entry: Entry
-    n_weights: int
     file_bytes: int
     ignored: tuple[str, ...]
-
-    @property
-    def bits_per_weight(self) -> float | None:
-        """Bits in the stream for each number of the checkpoint."""
-        return 8 * self.entry.n_bytes / self.n_weights if self.n_weights else None
-
-    @property
-    def ratio(self) -> float:
-        """How many times smaller the entry is than the files."""
-        return self.file_bytes / self.entry.n_bytes
 
 
 def mode_for(output: str, action: str | None) -> Mode:
@@ -125,14 +114,12 @@ def append(path: Path, target: Target) -> Encoded:
     except (TypeError, ValueError) as error:
         raise CheckpointError(path, str(error)) from error
     target.forward()
-    n_weights = sum(array.size for array in checkpoint.values())
-    return Encoded(entry, n_weights, sum(file.size for file in signature), checkpoint.ignored)
+    return Encoded(entry, sum(file.size for file in signature), checkpoint.ignored)
 
 
 def record(encoded: Encoded) -> dict[str, Any]:
     """Return an entry and what it was made from as plain data."""
-    names = ("n_weights", "file_bytes", "bits_per_weight", "ratio", "ignored")
-    return entry_record(encoded.entry) | {name: getattr(encoded, name) for name in names}
+    return entry_record(encoded.entry) | {"file_bytes": encoded.file_bytes, "ignored": encoded.ignored}
 
 
 class Progress:
@@ -162,8 +149,8 @@ class Progress:
             entry.name or "",
             count(entry.step),
             count(entry.n_bytes),
-            decimal(encoded.bits_per_weight, 3),
-            decimal(encoded.ratio, 2, "x"),
+            decimal(entry.bits_per_weight, 3),
+            decimal(entry.ratio, 2, "x"),
             style="cyan" if entry.is_keyframe else "",
         )
         for name in encoded.ignored:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ import click
 from rich.console import Console
 
 from incnnr import stream
-from incnnr.cli.measures import Measures, measured
 from incnnr.cli.options import json_option, stream_argument
 from incnnr.cli.output import Column, Table, busy, count, decimal, print_json, quantity, standard_output
 from incnnr.cli.reports import entry_record
+from incnnr.stream import Entry
 
 
 @click.command(short_help="List the entries of a stream.")
@@ -22,68 +23,70 @@ from incnnr.cli.reports import entry_record
 def inspect(path: Path, *, as_json: bool) -> None:
     """List the entries of STREAM, what they take, and the totals.
 
-    No weights are decoded. With --json: one object for each entry, then one with the totals under "total".
+    Only headers are read: damage inside an update is found by verify. With --json: one object for each entry, then one
+    with the totals under "total".
     """
     console = standard_output()
     with busy(console, f"reading {path}"), stream.open(path) as reader:
-        rows = list(measured(reader))
-        torn_bytes = reader.torn_bytes
-    total = totals(rows) | {"torn_bytes": torn_bytes}
+        entries, torn_bytes = reader.entries, reader.torn_bytes
+    total = totals(entries) | {"torn_bytes": torn_bytes}
     if as_json:
-        for row in rows:
-            print_json(record(row))
+        for entry in entries:
+            print_json(entry_record(entry))
         print_json({"total": total})
         return
-    print_table(rows, console)
+    print_table(entries, console)
     print_totals(total, console)
 
 
-def record(row: Measures) -> dict[str, Any]:
-    """Return an entry and its measures as plain data."""
-    measures = {name: getattr(row, name) for name in ("n_weights", "tensor_bytes", "bits_per_weight", "ratio")}
-    return entry_record(row.entry) | measures
-
-
-def totals(rows: list[Measures]) -> dict[str, Any]:
-    """Add up all entries whose size is known."""
-    update_bytes = sum(row.entry.n_bytes for row in rows)
-    tensor_bytes = sum(row.tensor_bytes or 0 for row in rows)
+def totals(entries: Sequence[Entry]) -> dict[str, Any]:
+    """Add up all entries; the ratio is that of those whose model's size is known."""
+    measured = [entry for entry in entries if entry.ratio is not None]
+    model_bytes = sum(entry.model_bytes or 0 for entry in measured)
     return {
-        "n_entries": len(rows),
-        "n_keyframes": sum(row.entry.is_keyframe for row in rows),
-        "update_bytes": update_bytes,
-        "tensor_bytes": tensor_bytes,
-        "ratio": tensor_bytes / update_bytes if update_bytes else None,
+        "n_entries": len(entries),
+        "n_keyframes": sum(entry.is_keyframe for entry in entries),
+        "update_bytes": sum(entry.n_bytes for entry in entries),
+        "model_bytes": model_bytes,
+        "ratio": model_bytes / sum(entry.n_bytes for entry in measured) if measured else None,
     }
 
 
-def print_table(rows: list[Measures], console: Console) -> None:
+def print_table(entries: Sequence[Entry], console: Console) -> None:
     """Print one row for each entry."""
-    names = [row.entry.name or "-" for row in rows]
+    names = [entry.name or "-" for entry in entries]
     table = Table(
         console,
         Column("index", 5),
-        Column("step", max((len(count(row.entry.step)) for row in rows), default=0)),
+        Column("step", max((len(count(entry.step)) for entry in entries), default=0)),
         Column("name", max(map(len, names), default=0), "left"),
         Column("time", 19, "left"),
-        Column("bytes", max((len(count(row.entry.n_bytes)) for row in rows), default=0)),
+        Column("bytes", max((len(count(entry.n_bytes)) for entry in entries), default=0)),
+        Column("changed", 8),
         Column("bits/weight", 11),
         Column("ratio", 8),
         Column("", 8, "left"),
     )
-    for row, name in zip(rows, names, strict=True):
-        entry = row.entry
+    for entry, name in zip(entries, names, strict=True):
         table.row(
             f"{entry.index}",
             count(entry.step),
             name,
             "-" if entry.is_lost else moment(entry.time),
             count(entry.n_bytes),
-            decimal(row.bits_per_weight, 3),
-            decimal(row.ratio, 1, "x"),
-            note(row),
-            style=style(row),
+            changed(entry),
+            decimal(entry.bits_per_weight, 3),
+            decimal(entry.ratio, 1, "x"),
+            note(entry),
+            style=style(entry),
         )
+
+
+def changed(entry: Entry) -> str:
+    """Write which share of the weights changed."""
+    if entry.n_changed is None or not entry.n_weights:
+        return "-"
+    return decimal(100 * entry.n_changed / entry.n_weights, 2, "%")
 
 
 def moment(seconds: float) -> str:
@@ -94,16 +97,16 @@ def moment(seconds: float) -> str:
         return "-"
 
 
-def note(row: Measures) -> str:
-    """Say what is special about an entry."""
-    if row.n_weights is None:
+def note(entry: Entry) -> str:
+    """Say what is special about an entry; one without bytes lost them to damage."""
+    if not entry.n_bytes:
         return "damaged"
-    return "keyframe" if row.entry.is_keyframe else ""
+    return "keyframe" if entry.is_keyframe else ""
 
 
-def style(row: Measures) -> str:
+def style(entry: Entry) -> str:
     """Return the colour of an entry's row."""
-    return {"damaged": "bold red", "keyframe": "cyan"}.get(note(row), "")
+    return {"damaged": "bold red", "keyframe": "cyan"}.get(note(entry), "")
 
 
 def print_totals(total: dict[str, Any], console: Console) -> None:
@@ -111,7 +114,7 @@ def print_totals(total: dict[str, Any], console: Console) -> None:
     entries = quantity(total["n_entries"], "entry", "entries")
     keyframes = quantity(total["n_keyframes"], "keyframe", "keyframes")
     console.print(
-        f"{entries}, {keyframes}: {count(total['update_bytes'])} bytes for {count(total['tensor_bytes'])} bytes "
+        f"{entries}, {keyframes}: {count(total['update_bytes'])} bytes for {count(total['model_bytes'])} bytes "
         f"of tensors, {decimal(total['ratio'], 1)} times smaller"
     )
     if total["torn_bytes"]:

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from incnnr.cli.output import count, print_json, printable
+from incnnr.cli.output import decimal, print_json, printable, quantity
 from incnnr.stream import Entry
 from incnnr.watch import (
     Encoded,
@@ -71,7 +71,12 @@ def said(report: Report | Followed) -> str:
 
 def cost(entry: Entry) -> str:
     """Say what an entry takes in the stream."""
-    return f"{count(entry.n_bytes)} bytes{', keyframe' if entry.is_keyframe else ''}"
+    parts = [
+        quantity(entry.n_bytes, "byte", "bytes"),
+        decimal(entry.bits_per_weight, 3, " bits/weight"),
+        decimal(entry.ratio, 1, "x"),
+    ]
+    return ", ".join([*parts, "keyframe"] if entry.is_keyframe else parts)
 
 
 def report_record(report: Report | Followed) -> dict[str, Any]:
@@ -98,4 +103,9 @@ def entry_record(entry: Entry) -> dict[str, Any]:
         "is_keyframe": entry.is_keyframe,
         "metadata": entry.metadata,
         "position": str(entry.position),
+        "n_weights": entry.n_weights,
+        "model_bytes": entry.model_bytes,
+        "n_changed": entry.n_changed,
+        "bits_per_weight": entry.bits_per_weight,
+        "ratio": entry.ratio,
     }

@@ -10,6 +10,7 @@ from typing import Any
 import msgpack
 
 from incnnr.errors import CorruptError
+from incnnr.incremental import Update
 from incnnr.position import Position
 from incnnr.stream.frames import Body
 from incnnr.stream.layouts import PackedLayout
@@ -38,8 +39,22 @@ class Entry:
         As given to `append`; tuples come back as lists.
     position : Position
         The position that a decoder reaches with it.
+    n_weights, model_bytes : int or None
+        Elements and bytes of all tensors of the model; None where another program wrote the entry and did not say.
+    n_changed : int or None
+        Elements whose value changed; in a keyframe all of them.
     is_lost : bool
         Whether damage took the entry and all that was known of it but its place; then only `index` means anything.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np, incnnr.stream
+    >>> from pathlib import Path
+    >>> with incnnr.stream.open(Path(tempfile.mkdtemp()) / "run.incnnr", "w") as stream:
+    ...     for value in (0.0, 1.0):
+    ...         entry = stream.append({"w": np.append(np.zeros(999), value)})
+    >>> entry.n_weights, entry.model_bytes, entry.n_changed, entry.bits_per_weight < 1
+    (1000, 8000, 1, True)
     """
 
     index: int
@@ -50,7 +65,20 @@ class Entry:
     is_keyframe: bool
     metadata: dict[str, Any]
     position: Position
+    n_weights: int | None = None
+    model_bytes: int | None = None
+    n_changed: int | None = None
     is_lost: bool = False
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """Bits of the update per element of the model; None where it is not known or there are none."""
+        return 8 * self.n_bytes / self.n_weights if self.n_weights else None
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times smaller the update is than the tensors; None where that is not known."""
+        return self.model_bytes / self.n_bytes if self.model_bytes and self.n_bytes else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,22 +146,25 @@ def _checked_metadata(metadata: object) -> dict[str, Any]:
     return copy
 
 
-def pack_fields(position: Position, parent: Position | None, label: Label, layout: PackedLayout, n_parts: int) -> bytes:
-    """Return the header fields of the frame that commits an update; fields at their default are left out."""
-    fields: Fields = {"q": position.sequence, "c": position.chain, "d": position.digest, "t": label.time}
-    if parent is not None:
-        fields["p"] = parent.chain
-    if n_parts:
-        fields["a"] = n_parts
-    if label.step is not None:
-        fields["s"] = label.step
-    if label.name is not None:
-        fields["n"] = label.name
-    if label.metadata:
-        fields["m"] = label.metadata
-    if layout is not None:
-        fields["l"] = layout
-    return _packb(fields)
+def pack_fields(update: Update, said: Label, layout: PackedLayout, n_parts: int) -> bytes:
+    """Return the header fields of the frame that commits an update; what does not apply is left out."""
+    position, parent, stats = update.position, update.parent, update.stats
+    fields: Fields = {
+        "q": position.sequence,
+        "c": position.chain,
+        "d": position.digest,
+        "p": parent and parent.chain,
+        "t": said.time,
+        "a": n_parts or None,
+        "s": said.step,
+        "n": said.name,
+        "m": said.metadata or None,
+        "l": layout,
+        "w": stats and stats.n_weights,
+        "b": stats and stats.model_bytes,
+        "v": stats and stats.n_changed,
+    }
+    return _packb({key: value for key, value in fields.items() if value is not None})
 
 
 def pack_part_fields(position: Position, number: int) -> bytes:
@@ -158,28 +189,39 @@ def unpack_fields(data: bytes) -> Fields:
     return fields
 
 
-def unpack_record(fields: Fields, index: int, offset: int, bodies: tuple[Body, ...]) -> Record:
-    """Return the entry that a commit frame's fields describe.
+def entry_of(fields: Fields, index: int, n_bytes: int) -> Entry:
+    """Return the entry that a commit frame's fields describe; `n_bytes` is the size of its update.
 
     Raises
     ------
     CorruptError
         A field is missing or of the wrong type.
     """
-    parent_chain = fields.get("p")
-    entry = Entry(
+    return Entry(
         index=index,
         step=_typed(fields, "s", int, None),
         name=_typed(fields, "n", str, None),
         time=_typed(fields, "t", float, 0.0),
-        n_bytes=sum(body.n_bytes for body in bodies),
-        is_keyframe=parent_chain is None,
+        n_bytes=n_bytes,
+        is_keyframe="p" not in fields,
         metadata=_typed(fields, "m", dict, {}),
         position=Position(uint64(fields, "q"), uint64(fields, "c"), uint64(fields, "d")),
+        n_weights=_optional_uint64(fields, "w"),
+        model_bytes=_optional_uint64(fields, "b"),
+        n_changed=_optional_uint64(fields, "v"),
     )
-    if parent_chain is not None:
-        parent_chain = uint64(fields, "p")
-    return Record(entry, offset, parent_chain, fields.get("l"), bodies)
+
+
+def record_of(fields: Fields, index: int, offset: int, bodies: tuple[Body, ...]) -> Record:
+    """Return the entry that a commit frame's fields describe, and what decoding it needs.
+
+    Raises
+    ------
+    CorruptError
+        A field is missing or of the wrong type.
+    """
+    entry = entry_of(fields, index, sum(body.n_bytes for body in bodies))
+    return Record(entry, offset, _optional_uint64(fields, "p"), fields.get("l"), bodies)
 
 
 def lost_record(index: int, offset: int, sequence: int) -> Record:
@@ -194,6 +236,10 @@ def uint64(fields: Fields, key: str) -> int:
     if type(value) is not int or value < 0:
         raise CorruptError(f"field {key!r} of a frame's header is no unsigned integer")
     return value
+
+
+def _optional_uint64(fields: Fields, key: str) -> int | None:
+    return uint64(fields, key) if key in fields else None
 
 
 def _typed(fields: Fields, key: str, kind: type, default: Any) -> Any:

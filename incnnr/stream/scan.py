@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from incnnr.errors import CorruptError, TruncatedError, UnsupportedError
-from incnnr.stream.entry import Entry, Fields, Record, lost_record, uint64, unpack_fields, unpack_record
+from incnnr.stream.entry import Entry, Fields, Record, lost_record, record_of, uint64, unpack_fields
 from incnnr.stream.frames import MARK, MIN_FRAME_BYTES, Body, Frame, Kind, Source, read_body, unpack_header
 
 _CHUNK_BYTES = 1 << 20
@@ -178,7 +178,7 @@ class Scan:
             self.committed_end = frame.end
 
     def _take_update(self, frame: Frame, fields: Fields) -> None:
-        record = unpack_record(fields, len(self.records), frame.offset, self._bodies(frame, fields))
+        record = record_of(fields, len(self.records), frame.offset, self._bodies(frame, fields))
         damage = self.damage[self._n_judged :]
         self._n_judged = len(self.damage)
         if damage:

@@ -12,9 +12,8 @@ from incnnr.incremental import Encoder, Limits, Update
 from incnnr.position import Position
 from incnnr.stream import frames, layouts, sink
 from incnnr.stream.cursor import Cursor
-from incnnr.stream.entry import Entry, Label, label, pack_fields, pack_part_fields
+from incnnr.stream.entry import Entry, entry_of, label, pack_fields, pack_part_fields, unpack_fields
 from incnnr.stream.frames import Kind
-from incnnr.stream.layouts import PackedLayout
 from incnnr.stream.scan import Scan
 from incnnr.stream.sink import FileSink, Sink
 from incnnr.stream.source import FileSource
@@ -126,13 +125,15 @@ class StreamWriter:
         layout = getattr(weights, "layout", None)
         packed_layout = layouts.pack(layout, None if keyframe else self._layout)
         update = self._encoder.encode(weights, keyframe=keyframe)
+        n_parts = max(0, (len(update.data) - 1) // MAX_BODY_BYTES)
+        fields = pack_fields(update, said, packed_layout, n_parts)
+        entry = entry_of(unpack_fields(fields), len(self._entries), len(update.data))  # as every reader will see it
         try:
-            self._sink.commit(_frames_of(update, said, packed_layout), sync=sync)
+            self._sink.commit(_frames_of(update, n_parts, fields), sync=sync)
             self._encoder.acknowledge(update.position)
         except BaseException as error:
             self._abandon(error)
             raise
-        entry = _entry_of(update, said, len(self._entries))
         self._entries.append(entry)
         self._layout = layout
         return entry
@@ -245,25 +246,9 @@ def _encoder_at_end(scan: Scan, cursor: Cursor, options: Options) -> Encoder:
     return Encoder.resume(cursor.decoder, require_ack=True, **options)
 
 
-def _frames_of(update: Update, said: Label, layout: PackedLayout) -> Iterator[bytes]:
-    """Yield an update as frames; the last one commits it."""
-    data = bytes(update)
-    n_parts = max(0, (len(data) - 1) // MAX_BODY_BYTES)
+def _frames_of(update: Update, n_parts: int, fields: bytes) -> Iterator[bytes]:
+    """Yield an update as frames, the last of which has `fields` and commits it."""
     for number in range(n_parts):
-        body = data[number * MAX_BODY_BYTES : (number + 1) * MAX_BODY_BYTES]
+        body = update.data[number * MAX_BODY_BYTES : (number + 1) * MAX_BODY_BYTES]
         yield from frames.pack(Kind.PART, pack_part_fields(update.position, number), body)
-    fields = pack_fields(update.position, update.parent, said, layout, n_parts)
-    yield from frames.pack(Kind.UPDATE, fields, data[n_parts * MAX_BODY_BYTES :])
-
-
-def _entry_of(update: Update, said: Label, index: int) -> Entry:
-    return Entry(
-        index=index,
-        step=said.step,
-        name=said.name,
-        time=said.time,
-        n_bytes=len(bytes(update)),
-        is_keyframe=update.is_keyframe,
-        metadata=said.metadata,
-        position=update.position,
-    )
+    yield from frames.pack(Kind.UPDATE, fields, update.data[n_parts * MAX_BODY_BYTES :])
