@@ -14,6 +14,8 @@ import pytest
 
 from incnnr import stream
 from incnnr.errors import ClosedError, CorruptError
+from incnnr.incremental import Decoder
+from incnnr.stream.frames import MARK
 
 SECONDS = 30
 
@@ -25,7 +27,8 @@ def weights(seed: int) -> dict[str, np.ndarray]:
 class Following:
     """A follower in a thread of its own; what it sees can be waited for."""
 
-    def __init__(self, path: Path, **options: Any) -> None:
+    def __init__(self, path: Path, iterate: Callable[[stream.StreamFollower], Any] = iter, **options: Any) -> None:
+        self.iterate = iterate
         self.reader = stream.open(path, follow=True, poll_seconds=0.01, **options)
         self.seen: queue.Queue[int | BaseException | None] = queue.Queue()
         self.thread = threading.Thread(target=self._run)
@@ -33,7 +36,7 @@ class Following:
 
     def _run(self) -> None:
         try:
-            for model in self.reader:
+            for model in self.iterate(self.reader):
                 self.seen.put(int(model["w"][0]))
             self.seen.put(None)
         except BaseException as error:
@@ -105,6 +108,61 @@ def test_a_follower_does_not_repeat_what_a_replaced_file_begins_with(
     assert [follower.next(), follower.next()] == [0, 1]
     (tmp_path / "copy").replace(path)
     assert follower.next() == 5
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Sequences of the updates decoded so far."""
+    sequences: list[int] = []
+    decode = Decoder.decode
+
+    def noting(self: Decoder, update: Any) -> Any:
+        sequences.append(update.position.sequence)
+        return decode(self, update)
+
+    monkeypatch.setattr(Decoder, "decode", noting)
+    return sequences
+
+
+def test_the_newest_entry_costs_only_the_updates_it_needs(path: Path, decoded: list[int]) -> None:
+    with stream.open(path, "w", keyframe_every=5) as writer, stream.open(path, follow=True) as reader:
+        models = reader.newest()
+        for n_entries, needed in ((8, [5, 6, 7]), (10, [8, 9]), (13, [10, 11, 12]), (14, [13])):
+            while len(writer) < n_entries:
+                writer.append({"w": np.append(len(writer), np.arange(1000) ** 2)})
+            assert int(next(models)["w"][0]) == n_entries - 1
+            assert decoded == needed
+            assert reader.entries[-1].index == n_entries - 1
+            decoded.clear()
+
+
+def test_damage_in_what_the_newest_entry_does_not_need_is_passed_over(path: Path) -> None:
+    with stream.open(path, "w", keyframe_every=3) as writer:
+        for seed in range(5):
+            writer.append(weights(seed))
+    data = bytearray(path.read_bytes())
+    data[data.index(MARK, 1) - 10] ^= 1
+    path.write_bytes(data)
+    with stream.open(path, follow=True) as reader:
+        assert int(next(reader.newest())["w"][0]) == 4
+    with stream.open(path, follow=True) as reader, pytest.raises(CorruptError, match="entry 0"):
+        next(iter(reader))
+
+
+def test_the_newest_entry_of_a_replaced_file_follows_that_of_the_old_one(path: Path) -> None:
+    write(path, range(4))
+    with stream.open(path, follow=True) as reader:
+        models = reader.newest()
+        assert int(next(models)["w"][0]) == 3
+        write(path, range(10, 12), mode="w")
+        assert int(next(models)["w"][0]) == 11
+
+
+def test_the_newest_entry_is_waited_for(path: Path, follow: Callable[..., Following]) -> None:
+    follower = follow(path, iterate=stream.StreamFollower.newest)
+    for seed in range(3):
+        write(path, range(seed, seed + 1))
+        assert follower.next() == seed
 
 
 def test_a_torn_tail_is_waited_for(path: Path, tmp_path: Path, follow: Callable[..., Following]) -> None:

@@ -13,6 +13,7 @@ import pytest
 import incnnr.stream
 from incnnr import checkpoints
 from incnnr.errors import BitstreamError
+from incnnr.incremental import Decoder
 from incnnr.watch import Followed, Follower
 
 
@@ -99,6 +100,21 @@ def test_a_restarted_follower_goes_on_with_the_newest_entry(tmp_path):
             wait_until(lambda following=following: bool(following.reports))
         assert [report.entry.index for report in following.reports] == [2 * i + 1]
         assert value_of(tmp_path / "current.npz") == 2 * i + 1
+
+
+def test_a_restarted_follower_decodes_from_the_newest_keyframe_on(tmp_path, monkeypatch):
+    decoded = []
+    decode = Decoder.decode
+    monkeypatch.setattr(Decoder, "decode", lambda self, update: decoded.append(1) or decode(self, update))
+    with incnnr.stream.open(tmp_path / "run.incnnr", "w", keyframe_every=10) as stream:
+        for i in range(32):
+            stream.append(save(tmp_path / "a.npz", i))
+    with Following(tmp_path / "run.incnnr", tmp_path / "current.npz") as following:
+        wait_until(lambda: bool(following.reports))
+    assert value_of(tmp_path / "current.npz") == 31
+    with incnnr.stream.open(tmp_path / "run.incnnr") as reader:
+        last_keyframe = max(entry.index for entry in reader.entries if entry.is_keyframe)
+    assert len(decoded) == 32 - last_keyframe < 32
 
 
 def test_a_stream_that_takes_the_place_of_another_is_followed(tmp_path):

@@ -26,12 +26,23 @@ def open(  # noqa: A001
     path: str | Path,
     mode: Literal["r"] = "r",
     *,
-    follow: bool = False,
+    follow: Literal[False] = False,
+    limits: Limits = ...,
+    threads: int | None = None,
+) -> StreamReader: ...
+
+
+@overload
+def open(  # noqa: A001
+    path: str | Path,
+    mode: Literal["r"] = "r",
+    *,
+    follow: Literal[True],
     stop: Callable[[], bool] | None = None,
     poll_seconds: float = 0.2,
     limits: Limits = ...,
     threads: int | None = None,
-) -> StreamReader: ...
+) -> StreamFollower: ...
 
 
 @overload
@@ -69,7 +80,7 @@ def open(  # noqa: A001 -- the same word as the builtin's, for the same thing
         first commit; the same, but only where there is none; append, creating the file if need be. A torn tail that
         a crash left is ignored when reading and cut off when appending.
     follow : bool
-        Reading only: iterate over what will be appended, too; see `StreamFollower`.
+        Reading only: iterate over what will be appended, too, or with `StreamFollower.newest` over the newest only.
     stop, poll_seconds
         For following: a callable that ends the iteration by returning True, and the time between two looks.
     keyframe_every : int
@@ -84,8 +95,8 @@ def open(  # noqa: A001 -- the same word as the builtin's, for the same thing
 
     Returns
     -------
-    StreamReader or StreamWriter
-        Both are context managers.
+    StreamReader, StreamFollower or StreamWriter
+        All are context managers.
 
     Raises
     ------

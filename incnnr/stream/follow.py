@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 from incnnr.incremental import Limits
@@ -21,7 +22,7 @@ class StreamFollower(StreamReader):
     The file need not be there yet. An update that is being written is waited for. When the file is replaced, or cut
     back to an earlier commit, iteration goes on with the first entry of the new file that was not handed out yet.
     Iteration ends when another thread calls `close`, when `stop` returns True, or at the end of a pipe; it raises
-    the `BitstreamError` of the first entry that is damaged.
+    the `BitstreamError` of the first entry that is damaged. `newest` does the same for those who want no history.
 
     `len`, ``stream[i]``, `at` and `entries` know what iteration has come across so far.
 
@@ -72,6 +73,28 @@ class StreamFollower(StreamReader):
 
     def __iter__(self) -> Iterator[Model]:
         """Decode every entry, oldest first, and then those to come."""
+        return self._following(itemgetter(0))
+
+    def newest(self) -> Iterator[Model]:
+        """Decode the newest entry, and then of those to come always the newest that is there by then.
+
+        What is passed over is decoded only as far as the entry needs it: from the newest keyframe on, or from the
+        entry handed out last. Whether it is sound is not looked at. ``entries[-1]`` is the entry in hand.
+
+        Examples
+        --------
+        >>> import tempfile, numpy as np, incnnr.stream
+        >>> path = Path(tempfile.mkdtemp()) / "run.incnnr"
+        >>> with incnnr.stream.open(path, "w") as writer, incnnr.stream.open(path, follow=True) as reader:
+        ...     for value in (1.0, 2.0, 3.0):
+        ...         _ = writer.append({"w": np.full(2, value)})
+        ...     next(reader.newest())["w"]
+        array([3., 3.])
+        """
+        return self._following(itemgetter(-1))
+
+    def _following(self, choose: Callable[[Sequence[int]], int]) -> Iterator[Model]:
+        """Decode what `choose` picks from the entries that are waiting, again and again; what is older is let go."""
         self._check_open()
         scan, cursor, seen = self._scan, self._new_cursor(), list[Position]()
         while True:
@@ -82,12 +105,14 @@ class StreamFollower(StreamReader):
                 if scan is not self._scan:
                     scan, cursor = self._scan, self._new_cursor()
                     del seen[_n_common(seen, scan.entries) :]
-                if len(seen) == len(scan.entries):
+                waiting = range(len(seen), len(scan.entries))
+                if not waiting:
                     if not self._source.wait(self._closing, self._poll_seconds):
                         return
                     continue
-                model = cursor.model(len(seen))
-            seen.append(model.position)
+                index = choose(waiting)
+                model = cursor.model(index)
+            seen += [entry.position for entry in scan.entries[len(seen) : index + 1]]
             yield model
 
     def close(self) -> None:
@@ -119,7 +144,7 @@ class StreamFollower(StreamReader):
 
 
 def _n_common(seen: Sequence[Position], entries: Sequence[Entry]) -> int:
-    """How many of the entries handed out a replaced file begins with."""
+    """How many of the entries seen a replaced file begins with."""
     n_common = 0
     for position, entry in zip(seen, entries, strict=False):
         if position != entry.position:

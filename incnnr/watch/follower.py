@@ -17,8 +17,8 @@ class Follower:
 
     The file is replaced in one step, with the layout of the checkpoint that the entry was made from: a safetensors
     file comes out byte for byte. When several entries are waiting, only the newest of them is written. A follower
-    remembers nothing: started again, it goes on with the newest entry; and it goes over to the new stream when
-    another takes the place of the one it follows.
+    remembers nothing: started again, it goes on with the newest entry, at the cost of decoding from the newest
+    keyframe on; and it goes over to the new stream when another takes the place of the one it follows.
 
     Parameters
     ----------
@@ -56,13 +56,11 @@ class Follower:
         Raises
         ------
         BitstreamError
-            The stream is damaged. The output is what it was.
+            The newest entry, or one that it needs, is damaged. The output is what it was.
         CheckpointError
             The output cannot be written.
         """
         with incnnr.stream.open(self._stream_path, follow=True, stop=stop.is_set, **self._options) as stream:
-            for model in stream:
-                newest = stream.entries[-1]
-                if model.position == newest.position:
-                    checkpoints.write(self._output, model)
-                    yield Followed(newest, self._output)
+            for model in stream.newest():
+                checkpoints.write(self._output, model)
+                yield Followed(stream.entries[-1], self._output)
