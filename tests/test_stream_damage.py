@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 
 from incnnr import stream
 from incnnr.errors import BitstreamError, CorruptError
+from incnnr.stream import cursor
 from incnnr.stream import writer as writing
-from incnnr.stream.frames import MARK, OPTIONAL, Kind, pack
+from incnnr.stream.frames import MARK, OPTIONAL, Kind, pack, read_body
 
 N_ENTRIES = 10
 KEYFRAMES = (0, 4, 8)
@@ -189,12 +191,53 @@ def test_iteration_stops_at_the_damaged_entry_with_its_error(sound: bytes, path:
 
 def test_nothing_is_appended_to_a_damaged_stream(sound: bytes, path: Path) -> None:
     bounds = starts(sound)
-    for offset in (bounds[0] + 3, bounds[1] + 15, bounds[2] - 10, bounds[-2] + 5, bounds[-1] - 1):
+    newest = KEYFRAMES[-1]
+    in_headers = [start + at for start in bounds[:-1] for at in (3, 15, 40)]
+    in_bodies = [end - at for end in bounds[newest + 1 :] for at in (1, 10, 20)]
+    for offset in in_headers + in_bodies:
         damaged = flipped(sound, offset)
         path.write_bytes(damaged)
         with pytest.raises(CorruptError):
             stream.open(path, "a")
         assert path.read_bytes() == damaged
+
+
+def test_damage_in_an_older_body_stops_no_appending_and_is_still_reported(sound: bytes, path: Path) -> None:
+    bounds = starts(sound)
+    for index in range(KEYFRAMES[-1]):
+        path.write_bytes(flipped(sound, bounds[index + 1] - 10))
+        with stream.open(path, "a") as writer:
+            writer.append(weights(N_ENTRIES))
+        lost = [entry for entry in range(N_ENTRIES) if index in needed(entry)]
+        assert [fault.index for fault in stream.verify(path)] == lost
+        assert [entry for entry, error in enumerate(outcomes(path)) if error is not None] == lost
+
+
+def test_appending_reads_no_body_before_the_newest_keyframe(
+    sound: bytes, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_bytes(sound)
+    offsets: list[int] = []
+    monkeypatch.setattr(
+        cursor, "read_body", lambda source, body: offsets.append(body.offset) or read_body(source, body)
+    )
+    with stream.open(path, "a") as writer:
+        writer.append(weights(N_ENTRIES))
+    bounds = starts(sound)
+    assert [bisect(bounds, offset) - 1 for offset in offsets] == [8, 9]
+
+
+def test_nothing_is_appended_behind_an_update_that_lost_a_part(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "MAX_BODY_BYTES", 50)
+    with stream.open(path, "w", keyframe_every=1) as writer:
+        for seed in range(2):
+            writer.append(weights(seed))
+    data = path.read_bytes()
+    second = starts(data)[1:3]
+    path.write_bytes(data[: second[0]] + data[second[1] :])
+    with pytest.raises(CorruptError, match="part of an update is missing"):
+        stream.open(path, "a")
+    assert outcomes(path)[1] is None
 
 
 def test_a_damaged_stream_can_be_replaced(sound: bytes, path: Path) -> None:

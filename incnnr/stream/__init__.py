@@ -78,7 +78,8 @@ def open(  # noqa: A001 -- the same word as the builtin's, for the same thing
     mode : {"r", "w", "x", "a"}
         As for the builtin `open`: read; write a new file, which takes the place of an old one in one step at the
         first commit; the same, but only where there is none; append, creating the file if need be. A torn tail that
-        a crash left is ignored when reading and cut off when appending.
+        a crash left is ignored when reading and cut off when appending. Appending reads all headers and what the last
+        entry needs, from the newest keyframe on; `verify` also finds damage in older updates.
     follow : bool
         Reading only: iterate over what will be appended, too, or with `StreamFollower.newest` over the newest only.
     stop, poll_seconds
@@ -103,7 +104,7 @@ def open(  # noqa: A001 -- the same word as the builtin's, for the same thing
     FileNotFoundError, FileExistsError, OSError
         As the builtin.
     CorruptError
-        The file is not a stream, or (appending) is damaged; it is left as it is.
+        The file is not a stream, or (appending) is damaged where it was read; it is left as it is.
     UnsupportedError
         It is of a later version.
     StateError

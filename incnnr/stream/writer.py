@@ -205,12 +205,15 @@ def creating(path: Path, keyframe_every: int, limits: Limits, options: Options) 
 def appending(path: Path, keyframe_every: int, limits: Limits, options: Options) -> StreamWriter:
     """Go on where a stream ends, creating it if need be; a torn tail is cut off.
 
+    All headers are read, and the bodies that the last entry needs. Older bodies are not: in a long stream that would
+    take minutes, and nothing that is appended depends on them.
+
     Raises
     ------
     StateError
         Somebody is writing to it.
     CorruptError
-        It is damaged, or no stream; the file is left as it is.
+        It is damaged as far as it was read, or no stream; the file is left as it is.
     """
     if sink.is_pipe(path):
         return replacing(path, keyframe_every, limits, options)
@@ -221,7 +224,7 @@ def appending(path: Path, keyframe_every: int, limits: Limits, options: Options)
         scan = Scan(source)
         scan.finish()
         cursor = Cursor(source, scan, limits, options["threads"])
-        _refuse_damage(scan, cursor)
+        _refuse_damage(scan)
         encoder = _encoder_at_end(scan, cursor, options)
         if scan.torn_bytes:
             file.truncate(scan.committed_end)
@@ -232,11 +235,13 @@ def appending(path: Path, keyframe_every: int, limits: Limits, options: Options)
     return StreamWriter(path, tail, encoder, keyframe_every, entries=scan.entries, layout=cursor.layout)
 
 
-def _refuse_damage(scan: Scan, cursor: Cursor) -> None:
+def _refuse_damage(scan: Scan) -> None:
+    """Refuse what headers alone show to be damaged."""
     for span in scan.damage:
         raise CorruptError("the stream is damaged and takes no more entries", byte_offset=span.offset)
-    for index in range(len(scan.records)):
-        cursor.update(index)
+    for record in scan.records:
+        if not record.bodies:
+            raise CorruptError("a part of an update is missing in the stream", byte_offset=record.offset)
 
 
 def _encoder_at_end(scan: Scan, cursor: Cursor, options: Options) -> Encoder:
