@@ -124,6 +124,15 @@ def test_watch_once_tells_a_bad_checkpoint_by_its_status_and_encodes_the_others(
         assert [entry.step for entry in stream.entries] == [1]
 
 
+def test_watch_once_fails_on_a_folder_that_is_itself_a_checkpoint(folder: Path, tmp_path: Path) -> None:
+    save(folder, 1).rename(folder / "model-00001-of-00001.safetensors")
+    index = {"weight_map": {"w": "model-00001-of-00001.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    result = run("watch", folder, "-o", tmp_path / "run.incnnr", "--once")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (1, 1)
+    assert "is itself a checkpoint" in result.stdout
+
+
 def test_watch_once_fails_on_a_folder_that_is_not_there(tmp_path: Path) -> None:
     result = run("watch", tmp_path / "nowhere", "-o", tmp_path / "run.incnnr", "--once")
     assert (result.exit_code, result.stdout.split()[0]) == (1, "missing")

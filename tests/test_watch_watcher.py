@@ -360,6 +360,53 @@ def test_a_bad_checkpoint_is_reported_once_and_stops_nothing(watch):
     assert described(watch.settle()) == [("Encoded", "step1.safetensors")]
 
 
+def test_a_file_that_may_not_be_read_is_tried_again_when_its_permissions_change(watch, monkeypatch):
+    path = save(watch.folder / "step1.npz", 1)
+    path.chmod(0o200)
+
+    def digest(*args: object) -> str:
+        if not path.stat().st_mode & 0o400:  # which does not keep root from reading it
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return content_digest(*args)
+
+    monkeypatch.setattr(watcher_module, "content_digest", digest)
+    (report,) = watch.settle(seconds=40)
+    assert isinstance(report, Failed)
+    assert "Permission denied" in report.reason
+    path.chmod(0o600)
+    assert described(watch.settle()) == [("Encoded", "step1.npz")]
+    path.chmod(0o400)
+    assert watch.settle() == []
+
+
+def shards_in(folder: Path) -> None:
+    names = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    for tensor, name in zip("wb", names, strict=True):
+        checkpoints.write(folder / name, {tensor: weights(1)[tensor]})
+    index = json.dumps({"weight_map": dict(zip("wb", names, strict=True))})
+    (folder / "model.safetensors.index.json").write_text(index)
+
+
+def test_a_folder_that_is_itself_a_sharded_checkpoint_is_reported_once_and_its_checkpoints_are_encoded(watch):
+    save(watch.folder / "checkpoint-1" / "model.safetensors", 1)
+    shards_in(watch.folder)
+    reports = watch.settle(seconds=40)
+    assert described(reports) == [("Failed", "."), ("Encoded", "checkpoint-1")]
+    assert "itself a checkpoint" in reports[0].reason
+
+
+@pytest.mark.parametrize("patterns", [{"match": ["checkpoint-*"]}, {"ignore": ["."]}])
+def test_whoever_asks_for_other_checkpoints_hears_nothing_of_the_folder_itself(watch, patterns):
+    watch.restart(**patterns)
+    shards_in(watch.folder)
+    assert watch.settle() == []
+
+
+def test_a_single_file_under_its_usual_name_is_a_checkpoint_in_the_folder(watch):
+    save(watch.folder / "model.safetensors", 1)
+    assert described(watch.settle()) == [("Encoded", "model.safetensors")]
+
+
 def test_a_folder_whose_index_stays_garbage_is_reported(watch):
     save(watch.folder / "checkpoint-1" / "model.safetensors", 1)
     (watch.folder / "checkpoint-1" / "model.safetensors.index.json").write_text("{")

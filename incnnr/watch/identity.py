@@ -58,9 +58,9 @@ def content_digest(path: Path, signature: Signature) -> str:
     >>> path = Path(tempfile.mkdtemp()) / "a.npz"
     >>> path.write_bytes(b"content")
     7
-    >>> once = content_digest(path, (FileStat("", 0, 7, 0),))
+    >>> once = content_digest(path, (FileStat("", 0, 7, 0, 0),))
     >>> renamed = path.rename(path.with_name("b.npz"))
-    >>> content_digest(renamed, (FileStat("", 0, 7, 0),)) == once
+    >>> content_digest(renamed, (FileStat("", 0, 7, 0, 0),)) == once
     True
     """
     words: list[int] = []

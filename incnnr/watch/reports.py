@@ -27,7 +27,7 @@ class Repeated:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A checkpoint cannot be read or encoded; it is tried again when its files change."""
+    """A checkpoint cannot be read or encoded; it is tried again when its files or their permissions change."""
 
     name: str
     reason: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from incnnr.checkpoints import files_of, find, step_of
+from incnnr.checkpoints import files_of, find, is_checkpoint, step_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,15 @@ class FileStat:
         keeps its identity under every name.
     inode, size, mtime_ns : int
         Inode number, bytes, and nanoseconds since the epoch.
+    mode : int
+        Permissions: one that could not be read may be readable once they change.
     """
 
     name: str
     inode: int
     size: int
     mtime_ns: int
+    mode: int
 
 
 Signature = tuple[FileStat, ...]
@@ -88,6 +91,18 @@ def scan(folder: Path, match: Iterable[str] = (), ignore: Iterable[str] = ()) ->
     return _merged([Candidate(path.name, path, signature_of(path)) for path in wanted])
 
 
+def is_missed(folder: Path, match: Iterable[str] = (), ignore: Iterable[str] = ()) -> bool:
+    """Whether `folder` is itself a checkpoint in shards, which no `scan` of it finds.
+
+    Its name is ``.`` for the patterns: whoever asks for others does not miss it.
+    """
+    try:
+        files = files_of(folder)
+    except OSError:
+        return False
+    return _is_wanted(".", tuple(match), tuple(ignore)) and not all(is_checkpoint(file) for file in files)
+
+
 def signature_of(path: Path) -> Signature:
     """Return the signature of the checkpoint at `path`; files that are missing or unreadable are not in it."""
     try:
@@ -119,4 +134,4 @@ def _stat(checkpoint: Path, file: Path) -> FileStat | None:
     except OSError:
         return None
     name = "" if file == checkpoint else file.relative_to(checkpoint).as_posix()
-    return FileStat(name, status.st_ino, status.st_size, status.st_mtime_ns)
+    return FileStat(name, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode)

@@ -23,7 +23,7 @@ from incnnr.watch.reports import (
     Vanished,
     Waiting,
 )
-from incnnr.watch.scan import Candidate, Signature, scan, signature_of
+from incnnr.watch.scan import Candidate, Signature, is_missed, scan, signature_of
 from incnnr.watch.wakeup import BURST_SECONDS, Events, Polling, Stop, Wakeup
 
 QUIET_SECONDS = 1.0
@@ -72,7 +72,8 @@ class Watcher:
     Parameters
     ----------
     folder : str or pathlib.Path
-        What to watch. Checkpoints are looked for directly in it: files, and folders that are one.
+        What to watch. Checkpoints are looked for directly in it: files, and folders that are one. If it is itself one
+        in shards, that is reported as a `Failed` checkpoint with the name ``.``.
     writer : StreamWriter
         Open for appending; the caller closes it.
     match, ignore : iterables of str
@@ -125,7 +126,7 @@ class Watcher:
         self._settled: dict[str, Signature] = {}
         self._sightings: dict[str, _Sighting] = {}
         self._repeated: set[tuple[str, str]] = set()
-        self._folder_is_missing = False
+        self._folder_is_missing = self._folder_is_missed = False
 
     def rescan(self) -> list[Report]:
         """Look once: encode what is ready, remember what is not.
@@ -194,6 +195,7 @@ class Watcher:
         if self._folder_is_missing:
             self._folder_is_missing = False
             yield FolderReturned(self._folder)
+        yield from self._look_at_folder()
         pending = [candidate for candidate in candidates if not self._is_settled(candidate)]
         yield from self._forget(pending, candidates)
         self._observe(pending)
@@ -203,6 +205,14 @@ class Watcher:
             changed_while_read = was_ready and candidate.name in self._sightings
             if changed_while_read or stop.is_set():
                 return  # what comes later may have to wait for it now; the next look says
+
+    def _look_at_folder(self) -> Iterator[Failed]:
+        """Say once of a folder that is itself a checkpoint that nothing will come of it."""
+        was_missed, self._folder_is_missed = self._folder_is_missed, is_missed(self._folder, self._match, self._ignore)
+        if self._folder_is_missed and not was_missed:
+            yield Failed(
+                ".", f"{self._folder} is itself a checkpoint, in shards: encode it, or watch the folder it is in"
+            )
 
     def _is_settled(self, candidate: Candidate) -> bool:
         """Whether these very files were dealt with: in this run, or (known by sizes and times) before it."""
