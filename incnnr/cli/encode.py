@@ -20,8 +20,8 @@ from incnnr.cli.reports import entry_record
 from incnnr.cli.targets import STDOUT, Mode, Target, refuse_json_on_stdout, writing
 from incnnr.errors import CheckpointError
 from incnnr.stream import Entry
-from incnnr.watch.identity import content_digest, metadata_of
-from incnnr.watch.scan import signature_of
+from incnnr.watch.identity import append, content_digest
+from incnnr.watch.scan import Candidate, signature_of
 
 STDIN = "-"
 
@@ -53,7 +53,7 @@ def encode(
         progress = Progress(paths)
         for path in paths:
             with progress.at(path):
-                encoded = append(path, target)
+                encoded = encoded_from(path, target)
             if as_json:
                 print_json(record(encoded))
             else:
@@ -103,18 +103,16 @@ def stdin_as_file() -> Iterator[Path]:
         yield path
 
 
-def append(path: Path, target: Target) -> Encoded:
+def encoded_from(path: Path, target: Target) -> Encoded:
     """Encode one checkpoint; it is known to a later `incnnr watch` of its folder."""
-    signature = signature_of(path)
+    candidate = Candidate(path.name or path.resolve().name, path, signature_of(path))
     checkpoint = checkpoints.read(path)
-    name = path.name or path.resolve().name
-    metadata = metadata_of(content_digest(path, signature), signature)
     try:
-        entry = target.writer.append(checkpoint, step=checkpoints.step_of(name), name=name, metadata=metadata)
+        entry = append(target.writer, checkpoint, candidate, content_digest(path, candidate.signature))
     except (TypeError, ValueError) as error:
         raise CheckpointError(path, str(error)) from error
     target.forward()
-    return Encoded(entry, sum(file.size for file in signature), checkpoint.ignored)
+    return Encoded(entry, sum(file.size for file in candidate.signature), checkpoint.ignored)
 
 
 def record(encoded: Encoded) -> dict[str, Any]:

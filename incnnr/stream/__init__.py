@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 from incnnr.incremental import Limits
+from incnnr.stream import sink
 from incnnr.stream.entry import Entry
 from incnnr.stream.follow import StreamFollower
 from incnnr.stream.reader import StreamReader
 from incnnr.stream.verify import Fault, verify
-from incnnr.stream.writer import StreamWriter, appending, creating, replacing
+from incnnr.stream.writer import StreamWriter, appending, starting
 
 __all__ = ["Entry", "Fault", "StreamFollower", "StreamReader", "StreamWriter", "open", "verify"]
-
-_WRITERS = {"w": replacing, "x": creating, "a": appending}
 
 
 @overload
@@ -127,10 +126,13 @@ def open(  # noqa: A001 -- the same word as the builtin's, for the same thing
         if follow:
             return StreamFollower(path, stop=stop, poll_seconds=poll_seconds, limits=limits, threads=threads)
         return StreamReader(path, limits=limits, threads=threads)
-    if mode not in _WRITERS:
+    if mode not in ("w", "x", "a"):
         raise ValueError(f"mode must be 'r', 'w', 'x' or 'a', not {mode!r}")
     if follow:
         raise ValueError("follow=True goes with mode 'r'")
     if keyframe_every < 1:
         raise ValueError(f"keyframe_every must be at least 1, not {keyframe_every}")
-    return _WRITERS[mode](Path(path), keyframe_every, limits, {"threads": threads, **encoder_options})
+    options = {"threads": threads, **encoder_options}
+    if mode == "a":
+        return appending(Path(path), keyframe_every, limits, options)
+    return starting(Path(path), sink.creating if mode == "x" else sink.replacing, keyframe_every, options)

@@ -118,7 +118,7 @@ class Scan:
     def _first_suspect(self) -> int:
         """Where to search from when no frame begins where one should: bytes may be missing from the body before."""
         body = self._last_body
-        return self._end if body is None or holds(self._source, body) else body.offset
+        return self._end if body is None or _holds(self._source, body) else body.offset
 
     def _search(self, start: int, size: int) -> Frame | None:
         """Find the next whole frame. A header holds no mark, so that no byte is looked at for two candidates."""
@@ -215,7 +215,7 @@ class Scan:
         return self.records[-1].entry.position.sequence + 1 if self.records else 0
 
 
-def holds(source: Source, body: Body) -> bool:
+def _holds(source: Source, body: Body) -> bool:
     """Whether the checksum of a body holds."""
     try:
         read_body(source, body)

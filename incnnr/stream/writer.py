@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -178,28 +178,16 @@ def is_keyframe_due(entries: Sequence[Entry], keyframe_every: int) -> bool:
     return True
 
 
-def replacing(path: Path, keyframe_every: int, limits: Limits, options: Options) -> StreamWriter:  # noqa: ARG001
-    """Write a new stream that takes the place of `path` at its first commit.
+def starting(path: Path, open_sink: Callable[[Path], Sink], keyframe_every: int, options: Options) -> StreamWriter:
+    """Write a new stream to what `sink.replacing` or `sink.creating` opens.
 
     Raises
     ------
-    StateError
-        Somebody is writing to it.
+    FileExistsError, StateError
+        As `open_sink`; nothing is opened if the options are not good.
     """
     encoder = Encoder(require_ack=True, **options)
-    return StreamWriter(path, sink.replacing(path), encoder, keyframe_every)
-
-
-def creating(path: Path, keyframe_every: int, limits: Limits, options: Options) -> StreamWriter:  # noqa: ARG001
-    """Write a new stream.
-
-    Raises
-    ------
-    FileExistsError
-        `path` is there.
-    """
-    encoder = Encoder(require_ack=True, **options)
-    return StreamWriter(path, sink.creating(path), encoder, keyframe_every)
+    return StreamWriter(path, open_sink(path), encoder, keyframe_every)
 
 
 def appending(path: Path, keyframe_every: int, limits: Limits, options: Options) -> StreamWriter:
@@ -216,7 +204,7 @@ def appending(path: Path, keyframe_every: int, limits: Limits, options: Options)
         It is damaged as far as it was read, or no stream; the file is left as it is.
     """
     if sink.is_pipe(path):
-        return replacing(path, keyframe_every, limits, options)
+        return starting(path, sink.replacing, keyframe_every, options)
     path = path.resolve()
     file = sink.locked(path)
     try:

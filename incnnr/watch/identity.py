@@ -17,7 +17,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from incnnr import _core
-from incnnr.stream import Entry
+from incnnr.checkpoints import Checkpoint, step_of
+from incnnr.stream import Entry, StreamWriter
 from incnnr.watch.scan import Candidate, Signature
 
 METADATA_KEY = "watch"
@@ -111,9 +112,16 @@ class Known:
         return self._stamps.get(candidate.name) == _stamp(candidate.signature)
 
 
-def metadata_of(digest: str, signature: Signature) -> dict[str, object]:
-    """Return what an entry remembers of the checkpoint it was made from."""
-    return {METADATA_KEY: {"digest": digest, "files": _stamp(signature)}}
+def append(writer: StreamWriter, checkpoint: Checkpoint, candidate: Candidate, digest: str) -> Entry:
+    """Append a checkpoint to a stream, together with what a watcher wants to know of it.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        As `StreamWriter.append`.
+    """
+    metadata = {METADATA_KEY: {"digest": digest, "files": _stamp(candidate.signature)}}
+    return writer.append(checkpoint, step=step_of(candidate.name), name=candidate.name, metadata=metadata)
 
 
 def _stamp(signature: Signature) -> _Stamp:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from incnnr.checkpoints import Checkpoint, read, step_of
+from incnnr.checkpoints import Checkpoint, read
 from incnnr.errors import CheckpointError
 from incnnr.stream import StreamWriter
-from incnnr.watch.identity import Known, content_digest, metadata_of
+from incnnr.watch.identity import Known, append, content_digest
 from incnnr.watch.ready import CHANGING, INCOMPLETE, reason_to_wait
 from incnnr.watch.reports import (
     Encoded,
@@ -285,11 +285,8 @@ class Watcher:
             yield Repeated(candidate.name, entry)
 
     def _append(self, candidate: Candidate, digest: str, checkpoint: Checkpoint) -> Report:
-        metadata = metadata_of(digest, candidate.signature)
         try:
-            entry = self._writer.append(
-                checkpoint, step=step_of(candidate.name), name=candidate.name, metadata=metadata
-            )
+            entry = append(self._writer, checkpoint, candidate, digest)
         except _UNENCODABLE as error:
             return self._fail(candidate, error)
         self._known.add(entry)
