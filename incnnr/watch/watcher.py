@@ -33,6 +33,7 @@ GIVE_UP_SECONDS = 30.0
 SOONEST_SECONDS = 0.01
 
 _HELD_BACK = "an earlier checkpoint is still being written"
+_IS_CHECKPOINT = "this folder is itself a checkpoint, in shards: encode it, or watch the folder that holds it"
 _UNREADABLE = (OSError, ValueError, TypeError)
 _UNENCODABLE = (CheckpointError, ValueError, TypeError)
 """What a bad checkpoint raises while it is appended. Any other error is the stream's own and ends the watch."""
@@ -210,9 +211,7 @@ class Watcher:
         """Say once of a folder that is itself a checkpoint that nothing will come of it."""
         was_missed, self._folder_is_missed = self._folder_is_missed, is_missed(self._folder, self._match, self._ignore)
         if self._folder_is_missed and not was_missed:
-            yield Failed(
-                ".", f"{self._folder} is itself a checkpoint, in shards: encode it, or watch the folder it is in"
-            )
+            yield Failed(".", _IS_CHECKPOINT)
 
     def _is_settled(self, candidate: Candidate) -> bool:
         """Whether these very files were dealt with: in this run, or (known by sizes and times) before it."""
