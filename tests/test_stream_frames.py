@@ -126,10 +126,29 @@ def test_a_commit_needs_no_optional_field() -> None:
     assert (entry.bits_per_weight, entry.ratio) == (None, None)
 
 
-@pytest.mark.parametrize("key", ["w", "b", "v", "a", "p"])
-@pytest.mark.parametrize("value", [-1, 1.5, "7", True, None])
-def test_an_optional_number_that_is_none_is_damage(key: str, value: object) -> None:
-    fields = msgpack.packb({**SOUND_FIELDS, key: value})
+@pytest.mark.parametrize(
+    ("keys", "values"),
+    [
+        ("qcdwbvap", [-1, 1.5, "7", True, None]),
+        ("t", [1, "now", None]),
+        ("s", [1 << 63, 1.5, True, None]),
+        ("n", [b"raw", 7, None]),
+        ("m", [[], {1: "x"}, None]),
+        ("l", [False, 1, "npz", ["npz"], ["npz", "text"], ["npz", b"", b""], None]),
+    ],
+)
+def test_a_commit_with_a_field_of_another_kind_is_damage(keys: str, values: list[object]) -> None:
+    for key in keys:
+        for value in values:
+            fields = msgpack.packb({**SOUND_FIELDS, key: value})
+            scan = Scan(source_of(b"".join(pack(Kind.UPDATE, fields, b"body"))))
+            scan.finish()
+            assert len(scan.damage) == 1, (key, value)
+
+
+@pytest.mark.parametrize("key", SOUND_FIELDS)
+def test_a_commit_without_a_field_that_must_be_there_is_damage(key: str) -> None:
+    fields = msgpack.packb({other: value for other, value in SOUND_FIELDS.items() if other != key})
     scan = Scan(source_of(b"".join(pack(Kind.UPDATE, fields, b"body"))))
     scan.finish()
     assert len(scan.damage) == 1

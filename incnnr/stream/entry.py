@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 
@@ -16,6 +16,7 @@ from incnnr.stream.frames import Body
 from incnnr.stream.layouts import PackedLayout
 
 Fields = dict[str, Any]
+Value = TypeVar("Value")
 MAX_LABEL_BYTES = 1 << 24
 
 
@@ -90,7 +91,7 @@ class Record:
     """Where in the file it was found; for a lost entry, where the damage begins."""
     parent_chain: int | None = None
     """The chain of the parent's position; None for keyframes."""
-    layout: object = None
+    layout: PackedLayout = None
     bodies: tuple[Body, ...] = ()
     """The pieces of the update, in order; none where one of them is missing."""
 
@@ -199,12 +200,12 @@ def entry_of(fields: Fields, index: int, n_bytes: int) -> Entry:
     """
     return Entry(
         index=index,
-        step=_typed(fields, "s", int, None),
-        name=_typed(fields, "n", str, None),
-        time=_typed(fields, "t", float, 0.0),
+        step=_step_of(fields),
+        name=_typed(fields, "n", str) if "n" in fields else None,
+        time=_typed(fields, "t", float),
         n_bytes=n_bytes,
         is_keyframe="p" not in fields,
-        metadata=_typed(fields, "m", dict, {}),
+        metadata=_metadata_of(fields),
         position=Position(uint64(fields, "q"), uint64(fields, "c"), uint64(fields, "d")),
         n_weights=_optional_uint64(fields, "w"),
         model_bytes=_optional_uint64(fields, "b"),
@@ -221,7 +222,7 @@ def record_of(fields: Fields, index: int, offset: int, bodies: tuple[Body, ...])
         A field is missing or of the wrong type.
     """
     entry = entry_of(fields, index, sum(body.n_bytes for body in bodies))
-    return Record(entry, offset, _optional_uint64(fields, "p"), fields.get("l"), bodies)
+    return Record(entry, offset, _optional_uint64(fields, "p"), _layout_of(fields), bodies)
 
 
 def lost_record(index: int, offset: int, sequence: int) -> Record:
@@ -232,9 +233,9 @@ def lost_record(index: int, offset: int, sequence: int) -> Record:
 
 def uint64(fields: Fields, key: str) -> int:
     """Return a field that must be there and be an unsigned integer."""
-    value = fields.get(key)
-    if type(value) is not int or value < 0:
-        raise CorruptError(f"field {key!r} of a frame's header is no unsigned integer")
+    value = _typed(fields, key, int)
+    if value < 0:
+        raise CorruptError(f"field {key!r} of a frame's header is negative")
     return value
 
 
@@ -242,9 +243,32 @@ def _optional_uint64(fields: Fields, key: str) -> int | None:
     return uint64(fields, key) if key in fields else None
 
 
-def _typed(fields: Fields, key: str, kind: type, default: Any) -> Any:
-    value = fields.get(key, default)
-    if value is not default and type(value) is not kind:
+def _step_of(fields: Fields) -> int | None:
+    step = _typed(fields, "s", int) if "s" in fields else None
+    if step is not None and step >= 1 << 63:
+        raise CorruptError("the step in a frame's header does not fit 64 bits")
+    return step
+
+
+def _metadata_of(fields: Fields) -> dict[str, Any]:
+    metadata = _typed(fields, "m", dict) if "m" in fields else {}
+    if not all(type(key) is str for key in metadata):
+        raise CorruptError("the metadata in a frame's header has a key that is no string")
+    return metadata
+
+
+def _layout_of(fields: Fields) -> PackedLayout:
+    if "l" not in fields:
+        return None
+    match fields["l"]:
+        case True | [str(), bytes()] as layout:
+            return layout
+    raise CorruptError("the layout in a frame's header is malformed")
+
+
+def _typed(fields: Fields, key: str, kind: type[Value]) -> Value:
+    value = fields.get(key)
+    if type(value) is not kind:
         raise CorruptError(f"field {key!r} of a frame's header is no {kind.__name__}")
     return value
 
