@@ -12,7 +12,7 @@ from protocol.reference.xxh64 import xxh64
 
 MARK = b"\x89INCNNR\n"
 PREFIX_BYTES = 27
-PART, UPDATE = 0x01, 0x02
+PART, UPDATE, OPTIONAL = 0x01, 0x02, 0x80
 MAX_FIELDS_BYTES = 2**26
 
 
@@ -43,10 +43,13 @@ class Header:
         return bytes(byte ^ mask for byte in self.data[begin:end])
 
     @cached_property
-    def fields(self) -> dict[str, object]:
-        """What is not in the keys that stream.md lists is ignored."""
+    def fields(self) -> object:
+        """A map, as it should be, or None for bytes that msgpack cannot read."""
         packed = self.unmasked(self.begin + PREFIX_BYTES, self.body_begin - 8)
-        return msgpack.unpackb(packed, unicode_errors="surrogateescape", strict_map_key=False)
+        try:
+            return msgpack.unpackb(packed, unicode_errors="surrogateescape", strict_map_key=False)
+        except ValueError:
+            return None
 
     @cached_property
     def body_holds(self) -> bool:
@@ -68,10 +71,14 @@ class Damage:
 
 @dataclass(frozen=True)
 class Scan:
-    """A file in order; behind ``tail_begin`` there is a torn tail, or nothing."""
+    """A file in order; behind ``end`` there are bytes that were not written to their end, or none."""
 
     items: list[Header | Damage]
-    tail_begin: int
+    end: int
+
+    @property
+    def ends_in_damage(self) -> bool:
+        return bool(self.items) and isinstance(self.items[-1], Damage)
 
 
 def prefix_holds(data: bytes, begin: int) -> bool:
@@ -123,7 +130,6 @@ def next_frame(data: bytes, start: int) -> Header | None:
 
 def scan(data: bytes) -> Scan:
     """Cut a file into frames, damage and a torn tail."""
-    require(data.startswith(MARK) or MARK.startswith(data[:8]), "this is no stream")
     items: list[Header | Damage] = []
     at = 0
     while at < len(data):
@@ -136,6 +142,7 @@ def scan(data: bytes) -> Scan:
             items.append(Damage(begin, frame.begin))
         items.append(frame)
         at = frame.end
+    require(at > 0 or MARK.startswith(data[:8]), "this is no stream")
     if at < len(data) and not is_torn_tail(data, at):
         items.append(Damage(at, len(data)))
         at = len(data)
@@ -152,11 +159,10 @@ def search_begin(data: bytes, at: int, items: list[Header | Damage]) -> int:
 def is_torn_tail(data: bytes, at: int) -> bool:
     """Step 3: what a writer that was stopped can have left."""
     rest = data[at:]
-    header = header_at(data, at)
     if len(rest) < PREFIX_BYTES:
         begun = rest[:8] == MARK[: len(rest)]
-    elif header is not None:
-        begun = header.end > len(data)
+    elif prefix_holds(data, at):
+        begun = header_at(data, at) is not None or Header(data, at).body_begin > len(data)
     else:
-        begun = prefix_holds(data, at) and Header(data, at).body_begin > len(data)
-    return begun or (at > 0 and rest.endswith(bytes(8)))
+        begun = False
+    return begun or (at > 0 and data.endswith(bytes(8)))

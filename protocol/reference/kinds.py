@@ -111,6 +111,7 @@ def element_type(dtype: str) -> ElementType:
     order, letter, size = found[1], found[2], int(found[3])
     item_bytes = 4 * size if letter == "U" else size
     name = "bool" if letter == "b" else f"{LETTERS.get(letter)}{8 * size}"
+    require(name not in NAMED or (order == ">" and size > 1), f"{dtype} has a name")
     return ElementType(NAMED.get(name, BYTES), item_bytes, swapped_part(letter, item_bytes) if order == ">" else 1)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import zstandard
 
 from protocol.reference.errors import MalformedError, require
-from protocol.reference.frames import PART, UPDATE, Damage, Header, scan
+from protocol.reference.fields import OPTIONAL_OF_UPDATE, REQUIRED_OF_PART, REQUIRED_OF_UPDATE, hold
+from protocol.reference.frames import OPTIONAL, PART, UPDATE, Damage, Header, scan
 from protocol.reference.state import State
 from protocol.reference.units import first_units
 from protocol.reference.update import decode
@@ -25,10 +26,14 @@ class Layout:
 
 @dataclass
 class Entry:
-    """The frames of one update. ``fields`` are those of the ``update`` frame."""
+    """The frames of one update."""
 
-    fields: dict[str, object]
-    frames: list[Header]
+    parts: list[Header]
+    last: Header
+
+    @property
+    def fields(self) -> dict[str, object]:
+        return self.last.fields
 
     @property
     def chain(self) -> int:
@@ -40,17 +45,20 @@ class Entry:
 
     def update(self) -> bytes:
         """The pieces of the update, put together."""
-        *parts, _ = self.frames
-        numbers = [part.fields["a"] for part in parts if part.fields["c"] == self.chain]
+        numbers = [part.fields["a"] for part in self.parts]
         require(numbers == list(range(self.fields.get("a", 0))), "parts of the update are missing")
-        return b"".join(frame.body() for frame in self.frames)
+        return b"".join(frame.body() for frame in [*self.parts, self.last])
 
 
 @dataclass
 class Stream:
-    """A file. An entry that damage has taken is None; ``index`` finds an entry by its chain."""
+    """A file. An entry that damage has taken is None; ``index`` finds an entry by its chain.
+
+    What stands behind ``committed_end`` is a torn tail.
+    """
 
     entries: list[Entry | None]
+    committed_end: int
     index: dict[int, int] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,23 +113,37 @@ def next_layout(parent: Layout | None, stored: object, is_keyframe: bool) -> Lay
 
 def read(data: bytes) -> Stream:
     """Find the entries of a file; one whose bytes are damaged fails when it is asked for."""
+    found = scan(data)
     entries: list[Entry | None] = []
     parts: list[Header] = []
-    damage = 0
-    for item in scan(data).items:
+    damage = committed_end = 0
+    for item in map(judged, found.items):
         if isinstance(item, Damage):
             damage += item.end - item.begin
         elif item.kind == PART:
             parts.append(item)
         elif item.kind == UPDATE:
             entries += [None] * n_lost(entries, item.fields["q"], damage)
-            entries.append(Entry(item.fields, [*parts, item]))
-            parts, damage = [], 0
-        else:
-            require(item.kind >= 0x80, "a frame of unknown kind that may not be skipped")
-    if damage:
+            entries.append(Entry([part for part in parts if part.fields["c"] == item.fields["c"]], item))
+            parts, damage, committed_end = [], 0, item.end
+        elif not parts:
+            committed_end = item.end
+    if found.ends_in_damage:
         entries.append(None)
-    return Stream(entries)
+        committed_end = found.end
+    return Stream(entries, committed_end)
+
+
+def judged(item: Header | Damage) -> Header | Damage:
+    """A frame whose fields are not as described is damage, too."""
+    if isinstance(item, Damage) or item.kind & OPTIONAL:
+        return item
+    require(item.kind in (PART, UPDATE), "a frame of unknown kind that may not be skipped")
+    if item.kind == PART:
+        sound = hold(item.fields, REQUIRED_OF_PART, {})
+    else:
+        sound = hold(item.fields, REQUIRED_OF_UPDATE, OPTIONAL_OF_UPDATE)
+    return item if sound else Damage(item.begin, item.end)
 
 
 def n_lost(entries: list[Entry | None], sequence: int, damage: int) -> int:

@@ -7,7 +7,7 @@ import math
 import msgpack
 import zstandard
 
-from protocol.reference.errors import require
+from protocol.reference.errors import MalformedError, require
 from protocol.reference.kinds import QUANTISABLE
 from protocol.reference.state import TableEntry
 
@@ -16,7 +16,7 @@ def table_after(before: list[TableEntry], payload: bytes | None) -> list[TableEn
     """The tensors of the new table, in order."""
     if payload is None:
         return before
-    removed, altered, added = msgpack.unpackb(zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False))
+    removed, altered, added = unpacked(payload)
     places = [*removed, *(place for place, *_ in altered)]
     require(all(is_unsigned(place) and place < len(before) for place in places), "the table has no such place")
     require(len(set(places)) == len(places), "a tensor is removed or altered twice")
@@ -25,6 +25,14 @@ def table_after(before: list[TableEntry], payload: bytes | None) -> list[TableEn
     after += [described(*fields) for fields in added]
     require(len({entry.name for entry in after}) == len(after), "two tensors have the same name")
     return after
+
+
+def unpacked(payload: bytes) -> list[list[object]]:
+    """One zstandard frame around one msgpack array, and nothing else."""
+    try:
+        return msgpack.unpackb(zstandard.ZstdDecompressor().decompress(payload, allow_extra_data=False))
+    except (zstandard.ZstdError, ValueError) as error:
+        raise MalformedError("the table cannot be unpacked") from error
 
 
 def is_unsigned(x: object) -> bool:
