@@ -67,33 +67,45 @@ class Revision:
 
     def probe(self, ref: SliceRef, source: Bytes, max_error: float) -> Segment:
         """Segment that asks whether a slice changes."""
-        return self._segment(ref, None, None, source, max_error)
+        return self._segment(ref, source, max_error)
 
     def rewrite(self, ref: SliceRef, source: Bytes | None = None, max_error: float = 0.0) -> Segment:
         """Segment that codes a slice into a new array, with contexts of its own; without a source, to decode it."""
         if ref.name not in self._written:
             self._written[ref.name] = np.empty(self.table[ref.name].type.n_bytes, np.uint8)
-        known = ref.reference.contexts if ref.reference else None
-        contexts = fresh_slice_contexts() if known is None else known.copy()
-        self._slices.setdefault(ref.name, {})[ref.index] = SliceState(0, contexts)
         result = self._written[ref.name][ref.start : ref.stop]
-        return self._segment(ref, result, contexts, source, max_error)
+        contexts = self._own_contexts(ref)
+        self._slices.setdefault(ref.name, {})[ref.index] = SliceState(0, contexts)
+        return self._segment(ref, source, max_error, result, contexts)
+
+    def _own_contexts(self, ref: SliceRef) -> Bytes | None:
+        if self._coding(ref) is Coding.INTRA:
+            return None
+        known = ref.reference.contexts if ref.reference else None
+        return fresh_slice_contexts() if known is None else known.copy()
+
+    def _coding(self, ref: SliceRef) -> Coding:
+        if self.table[ref.name].step_size:
+            return Coding.QUANTIZED
+        return Coding.INTER if ref.reference else Coding.INTRA
 
     def _segment(
-        self, ref: SliceRef, result: Bytes | None, contexts: Bytes | None, source: Bytes | None, max_error: float
+        self,
+        ref: SliceRef,
+        source: Bytes | None,
+        max_error: float,
+        result: Bytes | None = None,
+        contexts: Bytes | None = None,
     ) -> Segment:
-        spec = self.table[ref.name]
-        reference = self._held[ref.name].data[ref.start : ref.stop] if ref.reference else None
-        exact = Coding.INTRA if reference is None else Coding.INTER
         return Segment(
-            spec.type.kind,
-            Coding.QUANTIZED if spec.step_size else exact,
+            self.table[ref.name].type.kind,
+            self._coding(ref),
             ref.n_elements,
             result=result,
             source=None if source is None else source[ref.start : ref.stop],
-            reference=reference,
+            reference=self._held[ref.name].data[ref.start : ref.stop] if ref.reference else None,
             contexts=contexts,
-            step_size=spec.step_size,
+            step_size=self.table[ref.name].step_size,
             max_error=max_error,
         )
 
