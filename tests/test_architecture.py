@@ -67,3 +67,15 @@ def test_importing_incnnr_imports_no_framework():
     code = f"import sys, incnnr; print([m for m in {frameworks} if m in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_the_reference_decoder_stands_on_its_own():
+    """It is to show that the pages of protocol/ are enough, so that nothing may come in from elsewhere."""
+    modules = sorted((PACKAGE.parent / "protocol" / "reference").glob("*.py"))
+    assert "update.py" in {module.name for module in modules}
+    allowed = {*sys.stdlib_module_names, "msgpack", "zstandard", "protocol"}
+    for module in modules:
+        for node in ast.walk(ast.parse(module.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            assert {name.split(".")[0] for name in names} <= allowed, f"{module.name} imports {names}"

@@ -1,0 +1,143 @@
+"""Write protocol/vectors/incnnr: series of updates, and what every decoder must make of them.
+
+Run ``python -m tests.make_vectors``. Vectors hold the format down, so that one that is there is never overwritten; a
+change of the format gets vectors of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import xxhash
+
+import incnnr
+from incnnr.tensors import type_of
+from tests.weights import ALL_DTYPES, bit_neighbours, random_array, trained
+
+FOLDER = Path(__file__).parent.parent / "protocol" / "vectors" / "incnnr"
+SHAPES = {"conv.weight": (4, 3, 3), "fc.weight": (12, 20), "fc.bias": (12,), "scale": ()}
+Weights = Mapping[str, np.ndarray]
+
+
+def described(weights: Weights) -> dict[str, list[object]]:
+    """Name -> dtype as the table has it, shape, bytes."""
+    types = {name: type_of(np.asarray(array)) for name, array in weights.items()}
+    return {name: [types[name].dtype, list(types[name].shape), np.asarray(weights[name]).tobytes()] for name in types}
+
+
+def expected(weights: Weights) -> dict[str, list[object]]:
+    """The same with the hash of the bytes in place of the bytes."""
+    return {name: [*type_, xxhash.xxh64(data).hexdigest()] for name, (*type_, data) in described(weights).items()}
+
+
+def position_of(position: incnnr.Position) -> dict[str, object]:
+    return {"sequence": position.sequence, "chain": f"{position.chain:016x}", "digest": f"{position.digest:016x}"}
+
+
+def lossless_training() -> Iterator[bytes]:
+    encoder = incnnr.Encoder()
+    for weights in trained(np.random.default_rng(1), 5, SHAPES):
+        yield bytes(encoder.encode(weights))
+
+
+def every_dtype() -> Iterator[bytes]:
+    rng = np.random.default_rng(2)
+    weights = {f"{i} {dtype}": random_array(rng, dtype, (5, 3)) for i, dtype in enumerate(ALL_DTYPES)}
+    encoder = incnnr.Encoder()
+    for _ in range(3):
+        yield bytes(encoder.encode(weights))
+        weights = {name: bit_neighbours(rng, array) for name, array in weights.items()}
+
+
+def max_error() -> Iterator[bytes]:
+    """NaN, infinities and what no level reaches are corrections."""
+    rng = np.random.default_rng(3)
+    encoder = incnnr.Encoder(max_error=1e-2)
+    for dtype in (np.float16, "bfloat16", np.float32, np.float64):
+        for weights in trained(rng, 2, SHAPES, dtype=dtype, rate=0.05):
+            weights["fc.weight"][0, :6] = np.nan, np.inf, -np.inf, -0.0, 6e4, 1e-7
+            yield bytes(encoder.encode(weights))
+
+
+def qp_by_name() -> Iterator[bytes]:
+    encoder = incnnr.Encoder(qp={"*.bias": None, "conv*": -24, "*": -9})
+    for weights in trained(np.random.default_rng(4), 4, SHAPES, rate=0.1):
+        yield bytes(encoder.encode(weights))
+
+
+def options_that_change() -> Iterator[bytes]:
+    """The step sizes of a chain are others each time, and the contexts live on."""
+    decoder = incnnr.Decoder()
+    options = [{}, {"max_error": 0.05}, {}, {"qp": -8}, {"qp": {"fc*": -20, "*": None}}]
+    for weights, option in zip(trained(np.random.default_rng(5), 5, SHAPES, rate=0.1), options, strict=True):
+        encoder = incnnr.Encoder.resume(decoder, **option) if decoder.position else incnnr.Encoder(**option)
+        yield bytes(update := encoder.encode(weights))
+        decoder.decode(update)
+
+
+def come_and_go() -> Iterator[bytes]:
+    """Tensors appear, vanish, change dtype and shape, are empty, or are not named in a partial update."""
+    ramp = np.arange(24)
+    encoder = incnnr.Encoder()
+    yield bytes(encoder.encode({}))
+    yield bytes(encoder.encode({"b": ramp.astype(np.float32), "a": ramp.astype(np.int8), "": np.zeros((0, 3))}))
+    yield bytes(encoder.encode({"a": ramp.astype(np.int16), "b": ramp.astype(np.float32)}))
+    yield bytes(encoder.encode({"Ω": ramp > 9, "b": ramp[:12].astype(np.float32) + 1}, partial=True))
+    yield bytes(encoder.encode({}, partial=True))
+    yield bytes(encoder.encode({"b": ramp[:12].reshape(3, 4).astype(np.float32), "Ω": ramp > 8, "a": np.int16(3)}))
+    yield bytes(encoder.encode({"Ω": ramp > 7}))
+
+
+def keyframes() -> Iterator[bytes]:
+    encoder = incnnr.Encoder(require_ack=True)
+    for number, weights in enumerate(trained(np.random.default_rng(6), 6, SHAPES, dtype=np.float16)):
+        encoder.encode({"dropped": np.ones(3)})
+        encoder.rollback()
+        yield bytes(update := encoder.encode(weights, keyframe=number % 3 == 2))
+        encoder.acknowledge(update.position)
+
+
+def from_a_base() -> Iterator[bytes]:
+    encoder = incnnr.Encoder(base=base_weights(), max_error=1e-3)
+    for weights in trained(np.random.default_rng(7), 3, SHAPES):
+        yield bytes(encoder.encode(weights))
+
+
+def base_weights() -> Weights:
+    (weights,) = trained(np.random.default_rng(8), 1, SHAPES)
+    return weights | {"big": np.arange(3, dtype=">f4")}
+
+
+SERIES = [lossless_training, every_dtype, max_error, qp_by_name, options_that_change, come_and_go, keyframes]
+SERIES_WITH_BASE = [from_a_base]
+
+
+def write_vector(folder: Path, updates: Iterator[bytes], base: Weights | None) -> None:
+    """Write one series; FileExistsError if it is there."""
+    folder.mkdir(parents=True)
+    decoder = incnnr.Decoder(base=base)
+    after = []
+    for number, update in enumerate(updates):
+        (folder / f"{number:02}.incnnr-update").write_bytes(update)
+        model = decoder.decode(update)
+        after.append({"position": position_of(model.position), "tensors": expected(model)})
+    held = {name: [dtype, shape, data.hex()] for name, (dtype, shape, data) in described(base or {}).items()}
+    expectations = ({"base": held} if base else {}) | {"after": after}
+    (folder / "expected.json").write_text(json.dumps(expectations, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+def main() -> None:
+    for series in SERIES + SERIES_WITH_BASE:
+        folder = FOLDER / series.__name__
+        base = base_weights() if series in SERIES_WITH_BASE else None
+        try:
+            write_vector(folder, series(), base)
+        except FileExistsError:
+            print(f"{folder.name} is there and stays as it is")
+
+
+if __name__ == "__main__":
+    main()
