@@ -1,8 +1,8 @@
 """Prints the anonymous memory that coding the second checkpoint of a bf16 pair takes above the idle process.
 
-By hand (Linux; a minute, twice the size on disk)::
+By hand (Linux; a minute; twice the size on disk)::
 
-    python -m tests.bench.peak_memory [--megabytes 500] [--tensors 60]
+    python -m tests.bench.peak_memory [--megabytes 500] [--tensors 60 1]
 
 A pair of models is written as safetensors files, with 2 % of the second's weights moved. One process encodes both,
 memory-mapped; another decodes the two updates. RssAnon is sampled every 2 ms; idle means after imports.
@@ -89,17 +89,13 @@ def decode_pair(folder: Path) -> tuple[int, int, int]:
     return held, peaks[1], peaks[0]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Memory that coding an update takes.")
-    parser.add_argument("--megabytes", type=int, default=500)
-    parser.add_argument("--tensors", type=int, default=60)
-    arguments = parser.parse_args()
+def report(n_bytes: int, n_tensors: int) -> None:
     with (
         tempfile.TemporaryDirectory() as root,
         multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool,
     ):
         folder = Path(root)
-        pool.apply(write_pair, (folder, arguments.megabytes * 1_000_000, arguments.tensors))
+        pool.apply(write_pair, (folder, n_bytes, n_tensors))
         measured = {"encode": pool.apply(encode_pair, (folder,)), "decode": pool.apply(decode_pair, (folder,))}
         update = (folder / "second.update").stat().st_size
         model = series.n_bytes(incnnr.read(folder / "second.safetensors"))
@@ -107,11 +103,18 @@ def main() -> None:
         (name, *(f"{size / 1e6:.1f}" for size in sizes), sizes[1] / model, (sizes[1] - update) / model)
         for name, sizes in measured.items()
     ]
-    title = (
-        f"model of {model / 1e6:.1f} MB in {arguments.tensors} tensors, update of {update / 1e6:.1f} MB; MB above idle"
-    )
+    title = f"model of {model / 1e6:.1f} MB, {n_tensors} tensors, update of {update / 1e6:.1f} MB; MB above idle"
     columns = ("", "held before", "peak of second", "peak of keyframe", "peak / model", "(peak - update) / model")
     series.print_table(title, columns, rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Memory that coding an update takes.")
+    parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--tensors", type=int, nargs="+", default=[60, 1])
+    arguments = parser.parse_args()
+    for n_tensors in arguments.tensors:
+        report(arguments.megabytes * 1_000_000, n_tensors)
 
 
 if __name__ == "__main__":

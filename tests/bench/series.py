@@ -37,7 +37,8 @@ def load(path: Path, dtype: Any = None, scale: float = 1.0) -> dict[str, NDArray
 def cast(array: NDArray[Any], dtype: Any, scale: float) -> NDArray[Any]:
     if not is_float(array):
         return array
-    return (array.astype(np.float32) * np.float32(scale)).astype(dtype or array.dtype)
+    with np.errstate(over="ignore"):  # what is too large for fp16 is one more infinity
+        return (array.astype(np.float32) * np.float32(scale)).astype(dtype or array.dtype)
 
 
 def is_float(array: NDArray[Any]) -> bool:
