@@ -92,10 +92,21 @@ def test_both_decoders_agree_where_slices_are_cut_and_packed():
     later = {name: array.copy() for name, array in base.items()}
     later["a"][-1] = later["c"][0] = True
     latest = {name: array.copy() for name, array in later.items()}
-    latest["a"][-2] = latest["c"][0] = False
+    latest["a"][-1] = latest["c"][0] = False
     latest["b"][[7, -1]] = 200, 3
     encoder = incnnr.Encoder(base=base)
     assert decode_with_both(base, [bytes(encoder.encode(weights)) for weights in (later, latest)]) == 2
+
+
+def test_both_decoders_agree_on_the_flags_of_many_slices():
+    rng = np.random.default_rng(7)
+    weights = {str(number): np.zeros(1, np.uint16) for number in range(60)}
+    encoder, updates = incnnr.Encoder(base=weights), []
+    for _ in range(12):
+        names = [name for name in weights if rng.random() < 0.3 + 0.6 * (int(name) > 30)]
+        changes = {name: rng.integers(9, size=1, dtype=np.uint16) for name in names}
+        updates.append(bytes(encoder.encode(changes, partial=True)))
+    decode_with_both(weights, updates)
 
 
 def test_the_hash_is_xxh64():

@@ -26,9 +26,9 @@ class Layout:
 
 @dataclass
 class Entry:
-    """The frames of one update."""
+    """The frames of one update; ``parts`` are called by their numbers."""
 
-    parts: list[Header]
+    parts: dict[int, Header]
     last: Header
 
     @property
@@ -45,9 +45,9 @@ class Entry:
 
     def update(self) -> bytes:
         """The pieces of the update, put together."""
-        numbers = [part.fields["a"] for part in self.parts]
-        require(numbers == list(range(self.fields.get("a", 0))), "parts of the update are missing")
-        return b"".join(frame.body() for frame in [*self.parts, self.last])
+        numbers = range(self.fields.get("a", 0))
+        require(all(number in self.parts for number in numbers), "a part of the update is missing")
+        return b"".join(frame.body() for frame in [*(self.parts[number] for number in numbers), self.last])
 
 
 @dataclass
@@ -124,7 +124,8 @@ def read(data: bytes) -> Stream:
             parts.append(item)
         elif item.kind == UPDATE:
             entries += [None] * n_lost(entries, item.fields["q"], damage)
-            entries.append(Entry([part for part in parts if part.fields["c"] == item.fields["c"]], item))
+            own = {part.fields["a"]: part for part in parts if part.fields["c"] == item.fields["c"]}
+            entries.append(Entry(own, item))
             parts, damage, committed_end = [], 0, item.end
         elif not parts:
             committed_end = item.end
