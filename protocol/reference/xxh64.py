@@ -17,31 +17,34 @@ def rotated(x: int, n: int) -> int:
     return (x << n | x >> (64 - n)) & MASK
 
 
-def mixed(lane: int, word: int) -> int:
+def word(data: bytes, at: int, n_bytes: int) -> int:
+    return int.from_bytes(data[at : at + n_bytes], "little")
+
+
+def mixed(lane: int, x: int) -> int:
     """One word of eight bytes goes into a lane."""
-    return rotated((lane + word * P2) & MASK, 31) * P1 & MASK
+    return rotated((lane + x * P2) & MASK, 31) * P1 & MASK
 
 
 def xxh64(data: bytes, seed: int = 0) -> int:
     """Hash bytes to 64 bits."""
-    word = lambda at, n: int.from_bytes(data[at : at + n], "little")  # noqa: E731
     at = 0
     if len(data) < 32:
         h = seed + P5
     else:
         lanes = [(seed + P1 + P2) & MASK, (seed + P2) & MASK, seed, (seed - P1) & MASK]
         while at + 32 <= len(data):
-            lanes = [mixed(lane, word(at + 8 * i, 8)) for i, lane in enumerate(lanes)]
+            lanes = [mixed(lane, word(data, at + 8 * i, 8)) for i, lane in enumerate(lanes)]
             at += 32
         h = sum(rotated(lane, n) for lane, n in zip(lanes, (1, 7, 12, 18), strict=True)) & MASK
         for lane in lanes:
             h = ((h ^ mixed(0, lane)) * P1 + P4) & MASK
     h = (h + len(data)) & MASK
     while at + 8 <= len(data):
-        h = (rotated(h ^ mixed(0, word(at, 8)), 27) * P1 + P4) & MASK
+        h = (rotated(h ^ mixed(0, word(data, at, 8)), 27) * P1 + P4) & MASK
         at += 8
     if at + 4 <= len(data):
-        h = (rotated(h ^ word(at, 4) * P1 & MASK, 23) * P2 + P3) & MASK
+        h = (rotated(h ^ word(data, at, 4) * P1 & MASK, 23) * P2 + P3) & MASK
         at += 4
     for byte in data[at:]:
         h = rotated(h ^ byte * P5 & MASK, 11) * P1 & MASK
