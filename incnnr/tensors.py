@@ -236,7 +236,7 @@ class ModelStats:
     n_changed : int
         Elements whose value changed; in a keyframe all of them.
     missed : int
-        Updates that a keyframe skipped.
+        Updates that a keyframe skipped; for a first keyframe, those before it.
     """
 
     n_bytes: int = 0

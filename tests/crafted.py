@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgpack
+import xxhash
 import zstandard
 
 STR, BEGIN, TABLE, DATA, END = 0, 32, 33, 34, 35
@@ -38,7 +39,14 @@ def update(begin_payload, table_payload=None, data_payloads=(), digest=0):
     units = [unit(STR, b"\xf1"), unit(BEGIN, begin_payload)]
     units += [] if table_payload is None else [unit(TABLE, table_payload)]
     units += [unit(DATA, payload, long_size=len(payload) > 30000) for payload in data_payloads]
-    return b"".join([*units, unit(END, digest.to_bytes(8, "little"))])
+    return sealed(units, None if begin_payload[1] & 1 else int.from_bytes(begin_payload[-8:], "little"), digest)
+
+
+def sealed(units, parent_chain, digest):
+    """Units with the END that makes them whole."""
+    hashes = [*(xxhash.xxh64_intdigest(u) for u in units), digest]
+    chain = xxhash.xxh64_intdigest(b"".join(h.to_bytes(8, "little") for h in hashes), parent_chain or 0)
+    return b"".join([*units, unit(END, digest.to_bytes(8, "little") + chain.to_bytes(8, "little"))])
 
 
 def some_codeword(rng, n_bytes):

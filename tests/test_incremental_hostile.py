@@ -7,8 +7,9 @@ import zstandard
 
 from incnnr import Decoder, Encoder, IncnnrError, Limits, Update
 from incnnr.errors import BitstreamError, CorruptError, LimitExceededError, TruncatedError, UnsupportedError
+from incnnr.incremental.state import chain_of
 from incnnr.incremental.syntax import START, Begin, Data, End, pack_varint
-from incnnr.nnc.units import UnitType, pack_unit
+from incnnr.nnc.units import UnitType, pack_unit, read_units
 from tests.weights import exact, trained
 
 SHAPES = {"w": (6, 7), "b": (5,), "s": ()}
@@ -37,21 +38,49 @@ def test_a_truncated_update_leaves_the_decoder_alone(options, dtype):
 
 
 @pytest.mark.parametrize(("options", "dtype"), CASES)
-def test_a_flipped_bit_gives_a_typed_error_or_the_right_weights(options, dtype):
+def test_every_flipped_bit_is_noticed(options, dtype):
+    decoder = Decoder()
+    for data in small_series(options, dtype):
+        before = decoder.position
+        for bit in range(8 * len(data)):
+            with pytest.raises(BitstreamError):
+                decoder.decode(flipped(data, bit))
+            assert decoder.position == before
+        decoder.decode(data)
+
+
+@pytest.mark.parametrize(("options", "dtype"), CASES)
+def test_a_bit_flipped_by_someone_who_repairs_the_hash_gives_a_typed_error_or_the_named_weights(options, dtype):
     decoder = Decoder()
     for data in small_series(options, dtype):
         right = exact(decoder.fork().decode(data))
-        for bit in range(8 * len(data)):
-            damaged = bytearray(data)
-            damaged[bit // 8] ^= 1 << bit % 8
+        for bit in range(8 * (len(data) - 19)):
             fork = decoder.fork()
             try:
-                model = fork.decode(damaged)
+                model = fork.decode(resealed(flipped(data, bit)))
             except IncnnrError:
                 assert fork.position == decoder.position
             else:
                 assert exact(model) == right
         decoder.decode(data)
+
+
+def flipped(data, bit):
+    damaged = bytearray(data)
+    damaged[bit // 8] ^= 1 << bit % 8
+    return bytes(damaged)
+
+
+def resealed(data):
+    """The same update with the chain that its units have; as it is if its units cannot be found."""
+    try:
+        _, begin, *_ = units = list(read_units(data))
+        parent_chain = Begin.read(begin).parent_chain
+    except ValueError:
+        return data
+    digest = int.from_bytes(data[-16:-8], "little")
+    chain = chain_of(parent_chain, [unit.data for unit in units[:-1]], digest)
+    return data[:-8] + chain.to_bytes(8, "little")
 
 
 def test_random_bytes_are_refused():
@@ -66,14 +95,20 @@ def test_random_bytes_are_refused():
 
 def keyframe(table, *units):
     packed = zstandard.compress(msgpack.packb(table))
-    return b"".join([START, Begin(0, None).pack(), pack_unit(UnitType.TABLE, packed), *units, End(0).pack()])
+    return sealed(pack_unit(UnitType.TABLE, packed), *units)
+
+
+def sealed(*units, begin=None):
+    """A keyframe that arrived whole, whatever its units are."""
+    units = [START, begin or Begin(0, None).pack(), *units]
+    return b"".join([*units, End(0, chain_of(None, units, 0)).pack()])
 
 
 @pytest.mark.parametrize(
     "table",
     [
-        [[], [], [["w", "float32", [1 << 62], 0.0]]],
-        [[], [], [["w", "float32", [1 << 40, 0, 1 << 40], 0.0], ["v", "float64", [1 << 31], 0.0]]],
+        [[], [], [["w", "float32", [1 << 46], 0.0]]],
+        [[], [], [["w", "float32", [1 << 20, 0, 1 << 20], 0.0], ["v", "float64", [1 << 31], 0.0]]],
         [[], [], [["w", "<U99999999", [1 << 40], 0.0]]],
         [[], [], [["w", "float32", [1] * 33, 0.0]]],
         [[], [], [["n" * 5000, "float32", [1], 0.0]]],
@@ -91,6 +126,9 @@ def test_a_table_that_declares_too_much_is_refused_before_anything_is_allocated(
         [[], [[0, "float32", [1], 0.0]], []],
         [[], [], [["w", "float32", [1], 0.0], ["w", "float32", [1], 0.0]]],
         [[], [], [["w", "O", [1], 0.0]]],
+        [[], [], [["w", "<f4", [1], 0.0]]],
+        [[], [], [["w", "float32", [0, 1 << 62], 0.0]]],
+        [[0, 0], [], []],
         [[], [], [["w", "float32", [-1], 0.0]]],
         [[], [], [["w", "float32", [1.5], 0.0]]],
         [[], [], [["w", "float32", "1", 0.0]]],
@@ -114,7 +152,7 @@ def test_a_table_that_makes_no_sense_is_corrupt(table):
 def test_a_table_that_unpacks_to_gigabytes_is_refused():
     bomb = zstandard.compress(bytes(1 << 28), level=19)
     with pytest.raises(BitstreamError):
-        Decoder().decode(b"".join([START, Begin(0, None).pack(), pack_unit(UnitType.TABLE, bomb), End(0).pack()]))
+        Decoder().decode(sealed(pack_unit(UnitType.TABLE, bomb)))
 
 
 def test_slices_that_are_missing_or_too_many_are_corrupt():
@@ -134,7 +172,7 @@ def test_other_versions_profiles_and_units_are_unsupported():
         with pytest.raises(UnsupportedError):
             Decoder().decode(changed)
     with pytest.raises(UnsupportedError):
-        Decoder().decode(START + Begin(0, None).pack() + pack_unit(60, b"") + End(0).pack())
+        Decoder().decode(sealed(pack_unit(60, b"")))
 
 
 def test_bytes_behind_the_end_are_refused():
@@ -144,7 +182,7 @@ def test_bytes_behind_the_end_are_refused():
     with pytest.raises(CorruptError):
         Update.from_bytes(data + data)
     with pytest.raises(TruncatedError):
-        Update.from_bytes(data[:-11])
+        Update.from_bytes(data[:-19])
 
 
 def test_limits_bound_the_model_its_tensors_names_and_dimensions():

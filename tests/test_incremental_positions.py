@@ -113,6 +113,18 @@ def test_a_shared_base_needs_no_keyframe(series):
     assert exact(decoder.decode(update)) == exact(series[1])
 
 
+def test_the_order_of_a_base_does_not_matter(series):
+    backwards = dict(reversed(series[0].items()))
+    encoder, decoder = Encoder(base=series[0]), Decoder(base=backwards)
+    assert exact(decoder.decode(encoder.encode(series[1]))) == exact(series[1])
+
+
+def test_whoever_joins_late_learns_how_much_came_before(series):
+    encoder, decoder = Encoder(), Decoder()
+    encoded(encoder, series[:5])
+    assert decoder.decode(encoder.encode(series[5], keyframe=True)).stats.missed == 5
+
+
 def test_another_base_is_another_past(series):
     decoder = Decoder(base=series[1])
     with pytest.raises(DivergedError):

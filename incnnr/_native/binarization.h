@@ -52,6 +52,7 @@ inline int64_t code_residual(Coder& coder, ResidualContexts& contexts, unsigned 
 struct IntraContexts {
     Context symbol[n_kinds][2048];  // binary trees over the exponent, or over the whole byte of 8-bit kinds
     Context negative[n_kinds];
+    Context low_bits[n_kinds];
     Context top_mantissa_bit[256];
 };
 static_assert(sizeof(IntraContexts) % sizeof(Context) == 0);

@@ -14,20 +14,22 @@ namespace incnnr {
 constexpr unsigned probability_bits = 22;
 constexpr uint32_t count_mask = 1023;
 
-template <unsigned fast_shift, unsigned slow_shift>
+// Rates are 1/(n + 1.5) after n decisions until they reach 2^-shift; the counter stops where the slow one does.
+template <unsigned fast, unsigned slow>
 struct Rates {
-    static constexpr uint32_t fast_limit = (1u << fast_shift) - 2;
-    static constexpr uint32_t slow_limit = (1u << slow_shift) - 2;
+    static constexpr unsigned fast_shift = fast;
+    static constexpr unsigned slow_shift = slow;
+    static constexpr uint32_t last_count = (1u << slow) - 1;
 };
 using WeightRates = Rates<6, 10>;
 using FlagRates = Rates<3, 5>;
 
-constexpr std::array<uint32_t, 1023> make_steps() {
-    std::array<uint32_t, 1023> steps{};
+constexpr std::array<uint32_t, count_mask> make_steps() {
+    std::array<uint32_t, count_mask> steps{};
     for (uint32_t n = 0; n < steps.size(); ++n) steps[n] = 2 * 65536 / (2 * n + 3);
     return steps;
 }
-inline constexpr std::array<uint32_t, 1023> adaptation_step = make_steps();  // 2^16 / (n + 1.5)
+inline constexpr std::array<uint32_t, count_mask> adaptation_step = make_steps();  // 2^16 / (n + 1.5)
 
 inline Context fresh_context() { return {uint32_t{1} << 31, uint32_t{1} << 31}; }
 
@@ -36,16 +38,23 @@ inline uint32_t probability_of_one(const Context& context) {
     return (((context.fast >> 10) + (context.slow >> 10)) >> 1) | 1;
 }
 
+// Moves both estimates towards the bit. What shrinks is the probability of the other bit, so both bits round alike.
 template <class R>
 inline void adapt(Context& context, bool bit) {
     const uint32_t count = context.fast & count_mask;
-    const auto move = [bit](uint32_t from, uint32_t step) {
-        const int64_t to = bit ? 0xffffffffLL : 0;
-        return static_cast<uint32_t>(from + ((to - static_cast<int64_t>(from)) * static_cast<int64_t>(step) >> 16));
-    };
-    const uint32_t fast = move(context.fast & ~count_mask, adaptation_step[std::min(count, R::fast_limit)]);
-    context.fast = (fast & ~count_mask) | std::min(count + 1, R::slow_limit);
-    context.slow = move(context.slow, adaptation_step[count]);
+    const uint32_t flip = bit ? ~uint32_t{0} : 0;
+    uint32_t fast = (context.fast ^ flip) & ~count_mask;
+    uint32_t slow = context.slow ^ flip;
+    if (count >= R::last_count) {
+        fast -= fast >> R::fast_shift;
+        slow -= slow >> R::slow_shift;
+    } else {
+        const uint64_t step = adaptation_step[count];
+        fast -= static_cast<uint32_t>(fast * std::max<uint64_t>(step, 65536u >> R::fast_shift) >> 16);
+        slow -= static_cast<uint32_t>(slow * step >> 16);
+    }
+    context.fast = ((fast ^ flip) & ~count_mask) | std::min(count + 1, R::last_count);
+    context.slow = slow ^ flip;
 }
 
 }  // namespace incnnr

@@ -104,24 +104,24 @@ inline To bit_cast(const From& from) {
 }
 
 // Values in the type that reconstruction is defined in: float for all but float64. Conversion to a narrower type rounds
-// once, to nearest even.
+// once, to nearest even. Machines disagree on the bits of a computed NaN: here it is always the same one.
 template <Kind> struct RealOf;
 template <> struct RealOf<Kind::float64> {
     using Real = double;
     static Real value(uint64_t bits) { return bit_cast<double>(bits); }
-    static uint64_t bits(Real value) { return bit_cast<uint64_t>(value); }
+    static uint64_t bits(Real value) { return value == value ? bit_cast<uint64_t>(value) : 0x7ff8000000000000u; }
 };
 template <> struct RealOf<Kind::float32> {
     using Real = float;
     static Real value(uint32_t bits) { return bit_cast<float>(bits); }
-    static uint32_t bits(Real value) { return bit_cast<uint32_t>(value); }
+    static uint32_t bits(Real value) { return value == value ? bit_cast<uint32_t>(value) : 0x7fc00000u; }
 };
 template <> struct RealOf<Kind::bfloat16> {
     using Real = float;
     static Real value(uint16_t bits) { return bit_cast<float>(uint32_t{bits} << 16); }
-    static uint16_t bits(Real value) {
-        const auto word = bit_cast<uint32_t>(value);
-        if ((word & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>(word >> 16 | 0x40);
+    static uint16_t bits(Real real) {
+        const auto word = bit_cast<uint32_t>(real);
+        if (real != real) return 0x7fc0;
         return static_cast<uint16_t>((word + 0x7fff + (word >> 16 & 1)) >> 16);
     }
 };
@@ -139,7 +139,7 @@ template <> struct RealOf<Kind::float16> {
         const auto word = bit_cast<uint32_t>(real);
         const uint32_t sign = word >> 16 & 0x8000;
         const uint32_t magnitude = word & 0x7fffffff;
-        if (magnitude > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00);
+        if (real != real) return 0x7e00;
         if (magnitude >= 0x477ff000) return static_cast<uint16_t>(sign | 0x7c00);  // 65520 and above round to infinity
         if (magnitude >= 0x38800000) {
             const uint32_t rebased = magnitude - (112u << 23);

@@ -57,37 +57,49 @@ void code_inter(Coder& coder, Segment& segment) {
 
 // ---- intra ----------------------------------------------------------------------------------------------------------
 
-// Number of low mantissa bits that are zero in every element, as in float32 made from bfloat16.
+// How many low mantissa bits are zero in nearly all elements, as in float32 made from bfloat16.
 template <Kind kind>
-unsigned common_trailing_zeros(const Segment& segment) {
+unsigned usual_trailing_zeros(const Segment& segment) {
     using N = NumberOf<kind>;
-    uint64_t any = uint64_t{1} << N::n_mantissa_bits;
-    for (size_t i = 0; i < segment.n_elements; ++i) any |= N::load(segment.source, i);
-    return static_cast<unsigned>(__builtin_ctzll(any));
+    size_t n_with[N::n_mantissa_bits + 1] = {};  // elements with exactly so many zeros
+    for (size_t i = 0; i < segment.n_elements; ++i)
+        ++n_with[__builtin_ctzll(uint64_t{1} << N::n_mantissa_bits | N::load(segment.source, i))];
+    unsigned n_zeros = N::n_mantissa_bits;
+    for (size_t n = n_with[n_zeros]; n_zeros > 0 && n < segment.n_elements / 16 * 15; n += n_with[n_zeros]) --n_zeros;
+    return n_zeros;
+}
+
+// The mantissa in three parts: a bit with a context, plain bits, and n_zeros bits that are seldom other than zero.
+template <Kind kind, class Coder>
+uint64_t code_mantissa(Coder& coder, IntraContexts& intra, unsigned exponent, unsigned n_zeros, uint64_t bits) {
+    constexpr unsigned n_mantissa = NumberOf<kind>::n_mantissa_bits;
+    const auto mask = [](unsigned n) { return (uint64_t{1} << n) - 1; };
+    uint64_t mantissa = 0;
+    if (n_zeros < n_mantissa) {
+        const unsigned n_plain = n_mantissa - 1 - n_zeros;
+        const bool top = coder.template bit<WeightRates>(intra.top_mantissa_bit[exponent & 255], bits >> (n_mantissa - 1) & 1);
+        mantissa = (uint64_t{top} << n_plain | coder.bypass(n_plain, bits >> n_zeros & mask(n_plain))) << n_zeros;
+    }
+    if (n_zeros > 0 && coder.template bit<WeightRates>(intra.low_bits[static_cast<size_t>(kind)], (bits & mask(n_zeros)) != 0))
+        mantissa |= coder.bypass(n_zeros, bits & mask(n_zeros));
+    return mantissa;
 }
 
 template <Kind kind, class Coder>
 void code_intra_floats(Coder& coder, Segment& segment, IntraContexts& intra) {
     using N = NumberOf<kind>;
-    using Word = typename N::Word;
     constexpr unsigned n_mantissa = N::n_mantissa_bits;
     auto& tree = intra.symbol[static_cast<size_t>(kind)];
     unsigned n_zeros = 0;
-    if constexpr (Coder::is_encoder) n_zeros = common_trailing_zeros<kind>(segment);
+    if constexpr (Coder::is_encoder) n_zeros = usual_trailing_zeros<kind>(segment);
     n_zeros = std::min(static_cast<unsigned>(coder.bypass(6, n_zeros)), n_mantissa);
     for (size_t i = 0; i < segment.n_elements; ++i) {
         uint64_t bits = 0;
         if constexpr (Coder::is_encoder) bits = N::load(segment.source, i);
         const bool negative = coder.template bit<WeightRates>(intra.negative[static_cast<size_t>(kind)], bits >> (N::n_bits - 1));
         const unsigned exponent = code_symbol(coder, tree, N::n_exponent_bits, bits >> n_mantissa & ((1u << N::n_exponent_bits) - 1));
-        uint64_t mantissa = 0;
-        if (n_zeros < n_mantissa) {
-            const unsigned n_low = n_mantissa - 1 - n_zeros;
-            const bool top = coder.template bit<WeightRates>(intra.top_mantissa_bit[exponent & 255], bits >> (n_mantissa - 1) & 1);
-            const uint64_t low = coder.bypass(n_low, bits >> n_zeros & ((uint64_t{1} << n_low) - 1));
-            mantissa = uint64_t{top} << (n_mantissa - 1) | low << n_zeros;
-        }
-        N::store(segment.result, i, static_cast<Word>(uint64_t{negative} << (N::n_bits - 1) | uint64_t{exponent} << n_mantissa | mantissa));
+        const uint64_t mantissa = code_mantissa<kind>(coder, intra, exponent, n_zeros, bits);
+        N::store(segment.result, i, static_cast<typename N::Word>(uint64_t{negative} << (N::n_bits - 1) | uint64_t{exponent} << n_mantissa | mantissa));
     }
 }
 

@@ -8,9 +8,8 @@ from incnnr.errors import DivergedError, GapError, StaleUpdateError, StateError
 from incnnr.incremental import snapshot
 from incnnr.incremental.decoding import decode_update
 from incnnr.incremental.limits import Limits
-from incnnr.incremental.state import CodecState, base_state, chain_after, checked_threads
-from incnnr.incremental.syntax import Begin
-from incnnr.incremental.update import Update, begin_of
+from incnnr.incremental.state import base_state, checked_threads
+from incnnr.incremental.update import ParsedUpdate, Update, parse
 from incnnr.position import Position
 from incnnr.tensors import Model, ModelStats
 
@@ -92,13 +91,14 @@ class Decoder:
         All or nothing: if this raises, the decoder is where it was. The result's digest is checked before it counts.
         """
         data = bytes(update)
-        begin, units = begin_of(data)
-        parent = self._checked_parent(begin, data)
-        state, changed, n_changed = decode_update(parent, begin, units, data, self._limits, self._threads)
-        missed = begin.sequence - self._state.position.sequence - 1 if self._state and parent is None else 0
+        parsed = parse(data)
+        parent = self._state if self._follows(parsed) else None
+        state, changed, n_changed = decode_update(parent, parsed, len(data), self._limits, self._threads)
+        last = self._state.position.sequence if self._state else -1
+        missed = 0 if parent else max(0, state.position.sequence - last - 1)
         self._state = state
         self._takes_any_keyframe = False
-        return state.model(changed, ModelStats(len(data), n_changed, max(0, missed)))
+        return state.model(changed, ModelStats(len(data), n_changed, missed))
 
     def reset(self) -> None:
         """Accept any keyframe next, also an older one. What is held stays available until then."""
@@ -164,33 +164,25 @@ class Decoder:
         decoder._state = snapshot.unpack(data, weights, limits)
         return decoder
 
-    def _checked_parent(self, begin: Begin, data: bytes) -> CodecState | None:
-        """Return the state to apply an update to; None for a keyframe."""
-        held = self._state
-        actual = held.position if held else None
-        if begin.parent_chain is None:
-            if held and not self._takes_any_keyframe and begin.sequence <= held.position.sequence:
-                raise StaleUpdateError(
-                    f"keyframe {begin.sequence} is not newer than position {actual}", expected=None, actual=actual
-                )
-            return None
-        expected = Position(begin.sequence - 1, begin.parent_chain, None)
-        if held is None:
-            raise GapError(
-                f"update {begin.sequence} needs {expected}, and there is no keyframe yet",
-                expected=expected,
-                actual=None,
-            )
-        if expected == actual:
-            return held
-        raise _mismatch(begin, held.position, chain_after(expected, data))(
-            f"update {begin.sequence} follows {expected}, the decoder holds {actual}", expected=expected, actual=actual
+    def _follows(self, update: ParsedUpdate) -> bool:
+        """Whether an update continues from what is held; False for a keyframe. Raises for any other."""
+        actual, parent = self.position, update.parent
+        if parent is None:
+            if actual and not self._takes_any_keyframe and update.position.sequence <= actual.sequence:
+                reason = f"keyframe {update.position} is not newer than {actual}"
+                raise StaleUpdateError(reason, expected=None, actual=actual)
+            return False
+        if parent == actual:
+            return True
+        raise _mismatch(update, actual)(
+            f"update {update.position} follows {parent}, the decoder holds {actual}", expected=parent, actual=actual
         )
 
 
-def _mismatch(begin: Begin, held: Position, chain: int) -> type[StaleUpdateError | GapError | DivergedError]:
-    if begin.sequence < held.sequence or (begin.sequence == held.sequence and chain == held.chain):
-        return StaleUpdateError
-    if begin.sequence > held.sequence + 1:
+def _mismatch(update: ParsedUpdate, held: Position | None) -> type[StaleUpdateError | GapError | DivergedError]:
+    sequence = update.position.sequence
+    if held is None or sequence > held.sequence + 1:
         return GapError
+    if sequence < held.sequence or update.position == held:
+        return StaleUpdateError
     return DivergedError

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from incnnr import coding
-from incnnr._core import Segment
 from incnnr.errors import BitstreamError, CorruptError, LimitExceededError, UnsupportedError
 from incnnr.incremental.limits import Limits
 from incnnr.incremental.revision import Revision
-from incnnr.incremental.state import CodecState, TensorSpec, chain_after, digest_of, model_bytes
-from incnnr.incremental.syntax import Begin, Data, Table
-from incnnr.incremental.update import end_of
+from incnnr.incremental.state import CodecState, TensorSpec, digest_of, model_bytes
+from incnnr.incremental.syntax import Data, Table
+from incnnr.incremental.update import ParsedUpdate
 from incnnr.nnc.units import Unit, UnitType
-from incnnr.position import Position
 
 T = TypeVar("T")
 
 
 def decode_update(
-    parent: CodecState | None, begin: Begin, units: Iterator[Unit], data: bytes, limits: Limits, threads: int
+    parent: CodecState | None, update: ParsedUpdate, update_bytes: int, limits: Limits, threads: int
 ) -> tuple[CodecState, frozenset[str], int]:
-    """Decode an update whose first units are read and whose parent is known to fit.
+    """Decode an update whose parent is known to fit.
 
     Returns
     -------
@@ -33,29 +31,25 @@ def decode_update(
     int
         Elements that changed.
     """
-    unit = next(units, None)
+    units = list(update.units)
     table: Mapping[str, TensorSpec] = parent.table if parent else {}
-    if unit is not None and unit.type == UnitType.TABLE:
+    if units and units[0].type == UnitType.TABLE:
+        unit = units.pop(0)
         table = _at(unit, lambda unit: Table.read(unit).apply(table))
-        _at(unit, lambda _: limits.check(table, parent, len(data)))
-        unit = next(units, None)
+        _at(unit, lambda _: limits.check(table, parent, update_bytes))
     revision = Revision(parent.tensors if parent else {}, table)
-    decoding = _Slices(revision, parent, threads)
-    while unit is not None and unit.type == UnitType.DATA:
-        _at(unit, lambda unit: decoding.take(Data.read(unit)))
-        unit = next(units, None)
-    if unit is not None and unit.type != UnitType.END:
-        raise UnsupportedError(f"unit type {unit.type}", byte_offset=unit.byte_offset, unit_index=unit.index)
-    digest = end_of(unit, data).digest
-    decoding.end()
+    slices = _Slices(revision, parent, threads)
+    for unit in units:
+        if unit.type != UnitType.DATA:
+            raise UnsupportedError(f"unit type {unit.type}", byte_offset=unit.byte_offset, unit_index=unit.index)
+        _at(unit, lambda unit: slices.take(Data.read(unit)))
+    slices.end()
     tensors = revision.tensors()
-    if digest_of(tensors) != digest:
-        raise CorruptError("the decoded weights are not those the update was made from", byte_offset=len(data))
-    position = Position(begin.sequence, chain_after(parent.position if parent else None, data), digest)
-    state = CodecState(
-        position, tensors, decoding.flag_contexts, parent.first_n_bytes if parent else model_bytes(table)
-    )
-    return state, revision.changed_names, sum(segment.n_changed for segment in decoding.segments)
+    if digest_of(tensors) != update.end.digest:
+        raise CorruptError("the decoded weights are not those the update was made from", byte_offset=update_bytes)
+    first_n_bytes = parent.first_n_bytes if parent else model_bytes(table)
+    state = CodecState(update.position, tensors, slices.flag_contexts, first_n_bytes)
+    return state, revision.changed_names, slices.n_changed
 
 
 class _Slices:
@@ -63,7 +57,7 @@ class _Slices:
 
     def __init__(self, revision: Revision, parent: CodecState | None, threads: int) -> None:
         self.flag_contexts = parent.flag_contexts.copy() if parent else coding.fresh_flag_contexts()
-        self.segments: list[Segment] = []
+        self.n_changed = 0
         self._revision = revision
         self._threads = threads
         self._n_done = 0
@@ -81,13 +75,13 @@ class _Slices:
                 rewritten.append(ref)
             else:
                 self._revision.keep(ref)
-        jobs = [self._revision.rewrite(ref) for ref in rewritten]
-        codewords = self._revision.grouped(rewritten, jobs)
+        jobs = [(ref, self._revision.rewrite(ref)) for ref in rewritten]
+        codewords = self._revision.grouped(jobs)
         if len(codewords) != len(unit.codewords):
             raise CorruptError(f"{len(codewords)} codewords needed, {len(unit.codewords)} found")
         coding.decode(codewords, [memoryview(codeword) for codeword in unit.codewords], self._threads)
-        self._revision.settle(rewritten, jobs)
-        self.segments += jobs
+        self._revision.settle(jobs)
+        self.n_changed += sum(segment.n_changed for _, segment in jobs)
 
     def end(self) -> None:
         if any(ref.reference is None for ref in self._revision.refs[self._n_done :]):

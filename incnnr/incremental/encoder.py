@@ -159,7 +159,15 @@ class Encoder:
         for name in weights:
             if not isinstance(name, str):
                 raise TypeError(f"tensor names are strings, not {name!r}")
+            _check_text(name)
             array = as_array(weights[name])
             tensor = type_of(array)
             given[name] = Given(tensor, bytes_of(array), self._quality.tolerance(name, tensor))
         return given
+
+
+def _check_text(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"tensor name {name!r} is not text") from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from incnnr import coding
 from incnnr._core import Segment
 from incnnr.incremental.revision import UNIT_BYTES, Revision, SliceRef
-from incnnr.incremental.state import Bytes, CodecState, TensorSpec, chain_after, digest_of, model_bytes
+from incnnr.incremental.state import Bytes, CodecState, TensorSpec, chain_of, digest_of, model_bytes
 from incnnr.incremental.syntax import START, Begin, Data, End, Table
 from incnnr.incremental.update import Update, UpdateStats
 from incnnr.position import Position
@@ -53,23 +53,29 @@ def encode_update(
     flag_contexts = parent.flag_contexts.copy() if parent else coding.fresh_flag_contexts()
     difference = Table.between(held, table)
 
-    head = [START, Begin(sequence, parent.position.chain if parent else None).pack()]
-    head += [difference.pack()] if difference else []
-    segments: list[Segment] = []
-    body = [unit.pack() for unit in _data_units(revision, given, flag_contexts, segments, threads)]
+    changed = _changed_flags(revision, given, threads)
+    # All arrays that stay are allocated before the first buffer that goes, so that no holes are left between them.
+    segments = [
+        revision.rewrite(ref, given[ref.name].data, given[ref.name].tolerance.max_error) if flag else None
+        for ref, flag in zip(revision.refs, changed, strict=True)
+    ]
+    named_parent = parent.position if parent else None
+    parent_chain = parent.position.chain if parent else None
+    units = [START, Begin(sequence, parent_chain).pack(), *([difference.pack()] if difference else [])]
+    units += [unit.pack() for unit in _data_units(revision, segments, flag_contexts, threads)]
+
     tensors = revision.tensors()
     digest = digest_of(tensors)
-    data = b"".join([*head, *body, End(digest).pack()])
-
-    named_parent = parent.position if parent else None
-    position = Position(sequence, chain_after(named_parent, data), digest)
+    end = End(digest, chain_of(parent_chain, units, digest))
+    data = b"".join([*units, end.pack()])
+    position = Position(sequence, end.chain, digest)
     first_n_bytes = parent.first_n_bytes if parent else model_bytes(table)
     stats = UpdateStats(
         n_bytes=len(data),
         n_weights=sum(spec.type.n_elements for spec in table.values()),
         model_bytes=model_bytes(table),
-        n_changed=sum(segment.n_changed for segment in segments),
-        largest_error=max((segment.largest_error for segment in segments), default=0.0),
+        n_changed=sum(segment.n_changed for segment in segments if segment),
+        largest_error=max((segment.largest_error for segment in segments if segment), default=0.0),
     )
     return Update(data, position, named_parent, stats), CodecState(position, tensors, flag_contexts, first_n_bytes)
 
@@ -84,27 +90,29 @@ def _table_after(
 
 
 def _data_units(
-    revision: Revision, given: Mapping[str, Given], flag_contexts: Bytes, segments: list[Segment], threads: int
+    revision: Revision, segments: Sequence[Segment | None], flag_contexts: Bytes, threads: int
 ) -> Iterator[Data]:
     """Code what changed, a unit at a time; slices behind the last change need no unit."""
-    changed = _changed_flags(revision, given, threads)
-    n_needed = max((i + 1 for i, flag in enumerate(changed) if flag), default=0)
+    n_needed = max((i + 1 for i, segment in enumerate(segments) if segment), default=0)
     start = 0
     while start < n_needed:
-        stop = _unit_stop(revision.refs, changed, start, n_needed)
-        refs, flags = revision.refs[start:stop], changed[start:stop]
+        stop = _unit_stop(revision.refs, segments, start, n_needed)
+        yield _data_unit(revision, revision.refs[start:stop], segments[start:stop], flag_contexts, threads)
         start = stop
-        for ref, flag in zip(refs, flags, strict=True):
-            if not flag:
-                revision.keep(ref)
-        rewritten = [ref for ref, flag in zip(refs, flags, strict=True) if flag]
-        jobs = [revision.rewrite(ref, given[ref.name].data, given[ref.name].tolerance.max_error) for ref in rewritten]
-        codewords = coding.encode(revision.grouped(rewritten, jobs), threads)
-        revision.settle(rewritten, jobs)
-        segments += jobs
-        known = [(ref.reference.changed, flag) for ref, flag in zip(refs, flags, strict=True) if ref.reference]
-        coded_flags = coding.encode_flags([flag for _, flag in known], [last for last, _ in known], flag_contexts)
-        yield Data(len(refs), coded_flags, codewords)
+
+
+def _data_unit(
+    revision: Revision, refs: Sequence[SliceRef], segments: Sequence[Segment | None], flag_contexts: Bytes, threads: int
+) -> Data:
+    jobs = [(ref, segment) for ref, segment in zip(refs, segments, strict=True) if segment]
+    codewords = coding.encode(revision.grouped(jobs), threads)
+    revision.settle(jobs)
+    known = [(ref, segment is not None) for ref, segment in zip(refs, segments, strict=True) if ref.reference]
+    for ref, is_changed in known:
+        if not is_changed:
+            revision.keep(ref)
+    last_flags = [ref.reference.changed for ref, _ in known if ref.reference]
+    return Data(len(refs), coding.encode_flags([flag for _, flag in known], last_flags, flag_contexts), codewords)
 
 
 def _changed_flags(revision: Revision, given: Mapping[str, Given], threads: int) -> list[bool]:
@@ -119,11 +127,11 @@ def _changed_flags(revision: Revision, given: Mapping[str, Given], threads: int)
     return changed
 
 
-def _unit_stop(refs: Sequence[SliceRef], changed: Sequence[bool], start: int, stop: int) -> int:
+def _unit_stop(refs: Sequence[SliceRef], segments: Sequence[Segment | None], start: int, stop: int) -> int:
     """Where a unit that begins at `start` ends: before its changed weights exceed `UNIT_BYTES`."""
     n_bytes = 0
     for i in range(start, stop):
-        n_bytes += (refs[i].stop - refs[i].start) * changed[i]
+        n_bytes += refs[i].stop - refs[i].start if segments[i] else 0
         if n_bytes > UNIT_BYTES:
             return i
     return stop

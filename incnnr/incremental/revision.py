@@ -40,6 +40,9 @@ class SliceRef:
     reference: SliceState | None
 
 
+Job = tuple[SliceRef, Segment]
+
+
 class Revision:
     """The tensors of an update in the making.
 
@@ -110,17 +113,17 @@ class Revision:
         )
 
     @staticmethod
-    def grouped(refs: Sequence[SliceRef], segments: Sequence[Segment]) -> list[Sequence[Segment]]:
+    def grouped(jobs: Sequence[Job]) -> list[list[Segment]]:
         """Pack the segments of rewritten slices into codewords."""
         groups, start = [], 0
-        for size in group_sizes(ref.n_elements for ref in refs):
-            groups.append(segments[start : start + size])
+        for size in group_sizes(ref.n_elements for ref, _ in jobs):
+            groups.append([segment for _, segment in jobs[start : start + size]])
             start += size
         return groups
 
-    def settle(self, refs: Sequence[SliceRef], segments: Sequence[Segment]) -> None:
+    def settle(self, jobs: Sequence[Job]) -> None:
         """Take over what the kernels made of rewritten slices."""
-        for ref, segment in zip(refs, segments, strict=True):
+        for ref, segment in jobs:
             contexts = self._slices[ref.name][ref.index].contexts
             self._slices[ref.name][ref.index] = SliceState(segment.digest, contexts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -125,23 +125,24 @@ def digest_of(tensors: Mapping[str, TensorState]) -> int:
     return xxh64(b"".join(records))
 
 
-def chain_after(parent: Position | None, update: bytes | memoryview) -> int:
-    """Hash an update's bytes onto its parent's chain."""
-    return xxh64(update, 0 if parent is None else parent.chain)
+def chain_of(parent_chain: int | None, units: Iterable[bytes | memoryview], digest: int) -> int:
+    """Hash an update onto its parent's chain: the hashes of its units before END, then the digest of its result."""
+    hashes = [*map(xxh64, units), digest]
+    return xxh64(b"".join(h.to_bytes(8, "little") for h in hashes), parent_chain or 0)
 
 
 def base_state(weights: Mapping[str, object]) -> CodecState:
     """State of a peer that holds `weights` without having been sent them: position 0.
 
-    The arrays are copied. The base is known exactly by both sides, so its steps are 0 until an update says otherwise.
+    The arrays are copied. Both sides may have the tensors in different order, so they are sorted by name. Both know
+    them exactly, so their steps are 0 until an update says otherwise.
     """
     tensors: dict[str, TensorState] = {}
-    for name, value in weights.items():
-        array = as_array(value)
-        data = bytes_of(array).copy()
-        tensors[name] = held_tensor(TensorSpec(type_of(array)), data)
+    for name in sorted(weights, key=str.encode):
+        array = as_array(weights[name])
+        tensors[name] = held_tensor(TensorSpec(type_of(array)), bytes_of(array).copy())
     digest = digest_of(tensors)
-    position = Position(0, chain_after(None, digest.to_bytes(8, "little")), digest)
+    position = Position(0, chain_of(None, [], digest), digest)
     return CodecState(position, tensors, fresh_flag_contexts(), sum(t.data.size for t in tensors.values()))
 
 

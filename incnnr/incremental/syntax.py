@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import msgpack
@@ -16,11 +17,12 @@ import zstandard
 from incnnr.errors import CorruptError, LimitExceededError, TruncatedError, UnsupportedError
 from incnnr.incremental.state import TensorSpec
 from incnnr.nnc.units import INCNNR_PROFILE, Unit, UnitType, pack_unit
-from incnnr.tensors import TensorType, named_dtype
+from incnnr.tensors import TensorType, dtype_name, named_dtype
 
 FORMAT_VERSION = 1
 START = pack_unit(UnitType.STR, bytes([INCNNR_PROFILE]))
 _KEYFRAME = 1
+_MOST_ELEMENTS = 1 << 48  # also of an array without elements, were its empty dimensions 1
 
 
 def pack_varint(value: int) -> bytes:
@@ -77,9 +79,9 @@ class Cursor:
         while shift < 64:
             group = self.u8()
             value |= (group & 0x7F) << shift
-            if group < 0x80:
-                return value
             shift += 7
+            if group < 0x80 and value < 1 << 64:
+                return value
         raise CorruptError("a number has more than 64 bits", **self.where)
 
     def end(self) -> None:
@@ -161,8 +163,9 @@ class Table:
             It names a place that the old table does not have, or adds a name that is there.
         """
         names = list(old)
-        if any(not 0 <= i < len(names) for i in [*self.removed, *(i for i, _ in self.altered)]):
-            raise CorruptError("the tensor table names a tensor that is not there")
+        places = [*self.removed, *(i for i, _ in self.altered)]
+        if len(set(places)) < len(places) or any(i >= len(names) for i in places):
+            raise CorruptError("the tensor table names a tensor twice, or one that is not there")
         altered = {names[i]: spec for i, spec in self.altered}
         gone = {names[i] for i in self.removed}
         table = {name: altered.get(name, spec) for name, spec in old.items() if name not in gone}
@@ -218,8 +221,11 @@ def read_spec(fields: Sequence[object]) -> TensorSpec:
         raise TypeError("a shape is not an array")
     if not isinstance(step_size, float) or not (step_size >= 0 and math.isfinite(step_size)):
         raise ValueError("a step size is not a finite positive number")
-    named_dtype(_str(dtype))
+    if dtype_name(named_dtype(_str(dtype))) != dtype:
+        raise ValueError(f"{dtype} is not how the dtype is named")
     spec = TensorSpec(TensorType(_str(dtype), tuple(_int(size) for size in shape)), step_size)
+    if prod(size or 1 for size in spec.type.shape) >= _MOST_ELEMENTS:
+        raise ValueError(f"no array has the shape {spec.type.shape}")
     if step_size and not spec.type.is_lossy_capable:
         raise ValueError(f"a step size for dtype {dtype}")
     return spec
@@ -276,18 +282,27 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """What the decoder must hold now."""
+    """Where the update leads.
+
+    Attributes
+    ----------
+    digest : int
+        Of the weights after it.
+    chain : int
+        Of the position after it; it also proves that every byte of the update arrived.
+    """
 
     digest: int
+    chain: int
 
     def pack(self) -> bytes:
         """Write the unit."""
-        return pack_unit(UnitType.END, self.digest.to_bytes(8, "little"))
+        return pack_unit(UnitType.END, self.digest.to_bytes(8, "little") + self.chain.to_bytes(8, "little"))
 
     @classmethod
     def read(cls, unit: Unit) -> End:
         """Read the unit."""
         cursor = Cursor(unit)
-        end = cls(cursor.u64())
+        end = cls(cursor.u64(), cursor.u64())
         cursor.end()
         return end

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from incnnr.errors import CorruptError, TruncatedError, UnsupportedError
-from incnnr.incremental.state import chain_after
+from incnnr.incremental.state import chain_of
 from incnnr.incremental.syntax import START, Begin, End
 from incnnr.nnc.units import Unit, UnitType, read_units
 from incnnr.position import Position
+
+_FEWEST_UNITS = 3  # STR, BEGIN, END
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,9 @@ class Update:
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview) -> Update:
-        """Read the header of an update.
+        """Read what an update says of itself, and make sure that every byte of it arrived.
 
-        Its weights are not looked at: only decoding tells whether the update is sound.
+        Whether it was made well shows only when it is decoded.
 
         Raises
         ------
@@ -93,48 +95,82 @@ class Update:
             `data` is not one whole update of profile ``incnnr``.
         """
         data = bytes(data)
-        begin, units = begin_of(data)
-        unit = None
-        for unit in units:
-            if unit.type == UnitType.END:
-                break
-        digest = end_of(unit, data).digest
-        parent = None if begin.parent_chain is None else Position(begin.sequence - 1, begin.parent_chain, None)
-        return cls(data, Position(begin.sequence, chain_after(parent, data), digest), parent)
+        parsed = parse(data)
+        return cls(data, parsed.position, parsed.parent)
 
 
-def begin_of(data: bytes) -> tuple[Begin, Iterator[Unit]]:
-    """Read the first units of an update; return the rest of them.
+@dataclass(frozen=True, slots=True)
+class ParsedUpdate:
+    """An update in its units.
+
+    Attributes
+    ----------
+    begin, end : Begin, End
+        The units around the others.
+    units : sequence of Unit
+        Those between them.
+    """
+
+    begin: Begin
+    units: Sequence[Unit]
+    end: End
+
+    @property
+    def position(self) -> Position:
+        """Where the update leads."""
+        return Position(self.begin.sequence, self.end.chain, self.end.digest)
+
+    @property
+    def parent(self) -> Position | None:
+        """Where it must be applied; None for a keyframe."""
+        if self.begin.parent_chain is None:
+            return None
+        return Position(self.begin.sequence - 1, self.begin.parent_chain, None)
+
+
+def parse(data: bytes) -> ParsedUpdate:
+    """Cut an update into its units.
 
     Raises
     ------
     BitstreamError
-        `data` is not the beginning of an update of profile ``incnnr``.
+        `data` is not one whole update of profile ``incnnr``, or not what its encoder made.
     """
-    units = read_units(data)
-    unit = next(units, None)
-    if unit is None:
-        raise TruncatedError("the update is empty", byte_offset=0)
-    if unit.type != UnitType.STR:
-        raise CorruptError("the update does not begin with a start unit", byte_offset=0, unit_index=0)
-    if data[: len(START)] != START:
-        raise UnsupportedError("another profile than incnnr", byte_offset=0, unit_index=0)
-    unit = next(units, None)
-    if unit is None:
-        raise TruncatedError("the update ends after its start unit", byte_offset=len(START), unit_index=1)
+    units: list[Unit] = []
+    for unit in read_units(data):
+        units.append(unit)
+        if unit.index == 0 and unit.data != START:
+            raise _no_start(unit)
+        if unit.index == 1:
+            begin = _read_begin(unit)
+        if unit.type == UnitType.END:
+            break
+    if not units or units[-1].type != UnitType.END or len(units) < _FEWEST_UNITS:
+        raise TruncatedError("the update has no END", byte_offset=len(data))
+    last = units.pop()
+    n_behind = len(data) - last.byte_offset - len(last.payload)
+    if n_behind:
+        raise CorruptError(f"{n_behind} bytes behind the end", byte_offset=len(data) - n_behind, unit_index=last.index)
+    end = End.read(last)
+    if last.data != end.pack():
+        raise CorruptError("END is not written as it must be", byte_offset=last.byte_offset, unit_index=last.index)
+    if chain_of(begin.parent_chain, [unit.data for unit in units], end.digest) != end.chain:
+        raise CorruptError(
+            "the update is damaged: its bytes do not have the hash it names", byte_offset=last.byte_offset
+        )
+    return ParsedUpdate(begin, units[2:], end)
+
+
+def _no_start(unit: Unit) -> CorruptError | UnsupportedError:
+    if unit.type == UnitType.STR:
+        return UnsupportedError("another profile than incnnr", byte_offset=0, unit_index=0)
+    return CorruptError("the update does not begin with a start unit", byte_offset=0, unit_index=0)
+
+
+def _read_begin(unit: Unit) -> Begin:
     if unit.type != UnitType.BEGIN:
         raise CorruptError("the start unit is not followed by BEGIN", byte_offset=unit.byte_offset, unit_index=1)
     begin = Begin.read(unit)
     if begin.parent_chain is not None and begin.sequence == 0:
         raise CorruptError("update 0 cannot have a parent", byte_offset=unit.byte_offset, unit_index=1)
-    return begin, units
-
-
-def end_of(unit: Unit | None, data: bytes) -> End:
-    """Read the last unit of an update and make sure that it is the last."""
-    if unit is None or unit.type != UnitType.END:
-        raise TruncatedError("the update has no END", byte_offset=len(data))
-    n_behind = len(data) - unit.byte_offset - len(unit.payload)
-    if n_behind:
-        raise CorruptError(f"{n_behind} bytes behind the end", byte_offset=len(data) - n_behind, unit_index=unit.index)
-    return End.read(unit)
+    return begin

@@ -34,6 +34,8 @@ class Unit:
     ----------
     type : int
         ``nnr_unit_type``, 0 to 63.
+    data : memoryview
+        The whole unit.
     payload : memoryview
         Everything after the common part of the unit header.
     byte_offset : int
@@ -43,6 +45,7 @@ class Unit:
     """
 
     type: int
+    data: memoryview
     payload: memoryview
     byte_offset: int
     index: int
@@ -100,4 +103,4 @@ def _unit(unit: memoryview, n_size_bytes: int, start: int, index: int) -> Unit:
     n_header_bytes = n_size_bytes + 1 + (header & _COUNTER_PRESENT)
     if len(unit) < n_header_bytes:
         raise CorruptError("a unit is smaller than its header", byte_offset=start, unit_index=index)
-    return Unit(header >> 2, unit[n_header_bytes:], start + n_header_bytes, index)
+    return Unit(header >> 2, unit, unit[n_header_bytes:], start + n_header_bytes, index)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 FRESH = (2**31, 2**31)
-SLICE_LIMITS = (62, 1022)
-FLAG_LIMITS = (6, 30)
+SLICE_SHIFTS = (6, 10)
+FLAG_SHIFTS = (3, 5)
 
 
 class Contexts:
@@ -14,13 +14,13 @@ class Contexts:
     """
 
     def __init__(
-        self, limits: tuple[int, int] = SLICE_LIMITS, used: dict[object, tuple[int, int]] | None = None
+        self, shifts: tuple[int, int] = SLICE_SHIFTS, used: dict[object, tuple[int, int]] | None = None
     ) -> None:
-        self.limits = limits
+        self.shifts = shifts
         self.used = used or {}
 
     def copy(self) -> Contexts:
-        return Contexts(self.limits, dict(self.used))
+        return Contexts(self.shifts, dict(self.used))
 
     def probability_of_1(self, key: object) -> int:
         """In units of 2^-22, never 0."""
@@ -29,18 +29,20 @@ class Contexts:
 
     def adapt(self, key: object, bit: int) -> None:
         fast, slow = self.used.get(key, FRESH)
-        fast_limit, count_limit = self.limits
+        fast_shift, slow_shift = self.shifts
         n = fast & 1023
-        moved_fast = moved(fast - n, bit, step(min(n, fast_limit)))
-        counted = moved_fast - (moved_fast & 1023) + min(n + 1, count_limit)
-        self.used[key] = counted, moved(slow, bit, step(n))
+        moved_fast = moved(fast, bit, max(step(n), 2 ** (16 - fast_shift)), 2**10)
+        counted = moved_fast - moved_fast % 2**10 + min(n + 1, 2**slow_shift - 1)
+        self.used[key] = counted, moved(slow, bit, max(step(n), 2 ** (16 - slow_shift)), 1)
 
 
-def step(k: int) -> int:
-    return 131072 // (2 * k + 3)
+def step(n: int) -> int:
+    return 131072 // (2 * n + 3)
 
 
-def moved(x: int, bit: int, share: int) -> int:
-    """A probability moves towards the bit by share / 65536 of the way."""
-    target = 2**32 - 1 if bit else 0
-    return x + ((target - x) * share >> 16)
+def moved(x: int, bit: int, share: int, unit: int) -> int:
+    """The probability of the other bit shrinks by share / 65536; bits of x below `unit` do not count."""
+    other = 2**32 - 1 - x if bit else x
+    other -= other % unit
+    other -= other * share >> 16
+    return 2**32 - 1 - other if bit else other

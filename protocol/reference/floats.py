@@ -6,7 +6,6 @@ import math
 import struct
 from fractions import Fraction
 
-from protocol.reference.errors import require
 from protocol.reference.kinds import NAMED, Kind
 
 FLOAT32, FLOAT64 = NAMED["float32"], NAMED["float64"]
@@ -53,5 +52,6 @@ def reconstructed(a: int, level: int, step_size: float, kind: Kind) -> int:
     working = FLOAT64 if kind is FLOAT64 else FLOAT32
     product = rounded(rounded_integer(level, working) * rounded(step_size, working), working)
     total = value_of(a, kind) + product
-    require(not math.isnan(total), "a level leads to a NaN")
+    if math.isnan(total):
+        return ((2 << kind.exponent_bits) - 1) << (kind.mantissa_bits - 1)
     return bits_of(rounded(total, working), kind)

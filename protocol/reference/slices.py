@@ -24,7 +24,7 @@ def exact_without_reference(codeword: Codeword, kind: Kind, n_elements: int, int
 
 
 def float_without_reference(codeword: Codeword, kind: Kind, n_zeros: int, intra: Contexts) -> int:
-    """Sign, exponent, mantissa, without the low mantissa bits that are 0 in the whole slice."""
+    """Sign, exponent, the upper mantissa bits, and the n_zeros low ones, which are seldom other than 0."""
     sign = codeword.bit(intra, ("negative", kind.number))
     exponent = codeword.symbol(intra, ("symbol", kind.number), kind.exponent_bits)
     x = sign << kind.exponent_bits | exponent
@@ -32,7 +32,10 @@ def float_without_reference(codeword: Codeword, kind: Kind, n_zeros: int, intra:
         x = x << 1 | codeword.bit(intra, ("top_mantissa_bit", exponent & 255))
         n_plain = kind.mantissa_bits - 1 - n_zeros
         x = x << n_plain | codeword.bypass(n_plain)
-    return x << n_zeros
+    x <<= n_zeros
+    if n_zeros > 0 and codeword.bit(intra, ("low_bits", kind.number)):
+        x |= codeword.bypass(n_zeros)
+    return x
 
 
 def wide_integers_without_reference(codeword: Codeword, kind: Kind, n_elements: int) -> list[int]:

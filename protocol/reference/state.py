@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import msgpack
 
-from protocol.reference.contexts import FLAG_LIMITS, Contexts
+from protocol.reference.contexts import FLAG_SHIFTS, Contexts
 from protocol.reference.kinds import ElementType, element_type
 from protocol.reference.xxh64 import xxh64
 
@@ -82,7 +82,7 @@ class State:
 
     position: Position
     tensors: list[Tensor]
-    flag_contexts: Contexts = field(default_factory=lambda: Contexts(FLAG_LIMITS))
+    flag_contexts: Contexts = field(default_factory=lambda: Contexts(FLAG_SHIFTS))
 
     def weights(self) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
         """Name -> (dtype, shape, bytes)."""
@@ -109,7 +109,8 @@ def model_digest(tensors: list[Tensor]) -> int:
 def state_of_base(weights: dict[str, tuple[str, tuple[int, ...], bytes]]) -> State:
     """The state of weights that both sides have without an update."""
     tensors = []
-    for name, (dtype, shape, data) in weights.items():
+    for name in sorted(weights, key=str.encode):
+        dtype, shape, data = weights[name]
         entry = TableEntry(name, dtype, shape, 0.0)
         little_endian = entry.type.in_own_order(data)
         n = entry.type.kind.n_bits // 8

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from protocol.reference.errors import MalformedError, require
+from protocol.reference.xxh64 import xxh64
 
 BEGIN, TABLE, DATA, END = 32, 33, 34, 35
 START = b"\x00\x04\x02\xf1"
+END_HEADER = b"\x00\x13\x8e"
 
 
 class Bytes:
@@ -61,6 +64,13 @@ class Units:
     table: bytes | None
     data: list[bytes]
     digest: int
+    chain: int
+    before_end: list[bytes]
+
+    def chain_for(self, digest: int) -> int:
+        """state.md, "Positions": the chain of the position that the update leads to."""
+        hashes = [*map(xxh64, self.before_end), digest]
+        return xxh64(b"".join(h.to_bytes(8, "little") for h in hashes), self.begin.parent_chain or 0)
 
 
 def next_unit(source: Bytes) -> tuple[int, bytes]:
@@ -101,15 +111,18 @@ def first_units(data: bytes) -> tuple[Begin, Bytes]:
 def read_units(data: bytes) -> Units:
     """Take an update apart and check the order and the number of its units."""
     begin, source = first_units(data)
-    units = []
+    units, starts = [], [0, len(START), source.at]
     while source:
         units.append(next_unit(source))
+        starts.append(source.at)
     kinds = [kind for kind, _ in units]
     require(set(kinds) <= {TABLE, DATA, END}, "a unit of unknown type, or in a place that is not its own")
     require(kinds == sorted(kinds) and kinds.count(TABLE) <= 1, "the units are out of order")
     require(kinds.count(END) == 1, "there is not one END")
+    require(data[starts[-2] :].startswith(END_HEADER), "END has another header than it must")
     end = Bytes(units[-1][1])
-    digest = end.u64()
-    require(not end, "END goes on behind its digest")
+    digest, chain = end.u64(), end.u64()
+    require(not end, "END goes on behind its fields")
     table = next((payload for kind, payload in units if kind == TABLE), None)
-    return Units(begin, table, [payload for kind, payload in units if kind == DATA], digest)
+    before_end = [data[start:stop] for start, stop in pairwise(starts[:-1])]
+    return Units(begin, table, [payload for kind, payload in units if kind == DATA], digest, chain, before_end)

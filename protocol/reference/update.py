@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from protocol.reference.arithmetic import Codeword
-from protocol.reference.contexts import FLAG_LIMITS, Contexts
+from protocol.reference.contexts import FLAG_SHIFTS, Contexts
 from protocol.reference.errors import DoesNotFollowError, require
 from protocol.reference.slices import exact_with_reference, exact_without_reference, quantised
 from protocol.reference.state import (
@@ -19,8 +19,7 @@ from protocol.reference.state import (
     new_slice,
 )
 from protocol.reference.table import table_after
-from protocol.reference.units import Begin, Bytes, Units, first_units, read_units
-from protocol.reference.xxh64 import xxh64
+from protocol.reference.units import Bytes, Units, read_units
 
 
 def decode(state: State | None, update: bytes, any_keyframe: bool = False) -> State:
@@ -35,22 +34,23 @@ def decode(state: State | None, update: bytes, any_keyframe: bool = False) -> St
     any_keyframe : bool
         Take a keyframe whatever its sequence is.
     """
-    check_that_it_follows(state, update, any_keyframe)
     units = read_units(update)
-    after = result(state, update, units)
+    require(units.chain == units.chain_for(units.digest), "the update is damaged")
+    check_that_it_follows(state, units, any_keyframe)
+    after = result(state, units)
     require(after.position.digest == units.digest, "the digest is not the one in END")
     return after
 
 
-def check_that_it_follows(state: State | None, update: bytes, any_keyframe: bool) -> None:
-    """state.md, "Positions": decided from BEGIN and the bytes alone."""
-    begin = first_units(update)[0]
-    reason = why_not(begin, state, update, any_keyframe)
+def check_that_it_follows(state: State | None, units: Units, any_keyframe: bool) -> None:
+    """state.md, "Positions": decided from BEGIN and END alone."""
+    reason = why_not(state, units, any_keyframe)
     if reason:
         raise DoesNotFollowError(reason)
 
 
-def why_not(begin: Begin, state: State | None, update: bytes, any_keyframe: bool) -> str | None:
+def why_not(state: State | None, units: Units, any_keyframe: bool) -> str | None:
+    begin = units.begin
     if begin.is_keyframe:
         taken = state is None or any_keyframe or begin.sequence > state.position.sequence
         return None if taken else "stale"
@@ -59,24 +59,23 @@ def why_not(begin: Begin, state: State | None, update: bytes, any_keyframe: bool
     here = state.position
     if begin.sequence == here.sequence + 1 and begin.parent_chain == here.chain:
         return None
-    led_here = begin.sequence == here.sequence and xxh64(update, begin.parent_chain) == here.chain
+    led_here = begin.sequence == here.sequence and units.chain == here.chain
     if begin.sequence < here.sequence or led_here:
         return "stale"
     return "gap" if begin.sequence > here.sequence + 1 else "diverged"
 
 
-def result(state: State | None, update: bytes, units: Units) -> State:
+def result(state: State | None, units: Units) -> State:
     """The state that the units lead to, with the digest it really has."""
     start = None if units.begin.is_keyframe else state
     tensors_before = start.tensors if start else []
-    flag_contexts = start.flag_contexts.copy() if start else Contexts(FLAG_LIMITS)
+    flag_contexts = start.flag_contexts.copy() if start else Contexts(FLAG_SHIFTS)
     entries = table_after([tensor.entry for tensor in tensors_before], units.table)
     tasks = list_slices(entries, tensors_before)
     decode_data(units.data, tasks, flag_contexts)
     tensors = gather(entries, tasks)
     digest = model_digest(tensors)
-    chain = xxh64(update, units.begin.parent_chain or 0)
-    return State(Position(units.begin.sequence, chain, digest), tensors, flag_contexts)
+    return State(Position(units.begin.sequence, units.chain_for(digest), digest), tensors, flag_contexts)
 
 
 @dataclass
