@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -102,7 +103,7 @@ class Quality:
         for value in _values(self.max_error):
             if isinstance(value, bool) or not isinstance(value, Real):
                 raise TypeError(f"max_error must be a number, not {value!r}")
-            if not (value > 0 and math.isfinite(value)):
+            if not 0 < value <= sys.float_info.max:
                 raise ValueError(f"max_error must be positive and finite, not {value!r}")
         for value in _values(self.qp):
             if isinstance(value, bool) or not isinstance(value, Integral):
@@ -133,13 +134,22 @@ def _choice(knob: Knob, name: str) -> float | int | None:
     return next((value for pattern, value in knob.items() if fnmatchcase(name, pattern)), None)
 
 
-def _representable(tolerance: Tolerance, tensor: TensorType) -> Tolerance:
-    """Round the step to the type that reconstruction computes in; exact coding where none is left."""
-    if tensor.kind is Kind.FLOAT64:
-        step_size = tolerance.step_size
-    else:
+def representable_step(step_size: float, tensor: TensorType) -> float:
+    """Round a step to the type that reconstruction computes in; 0 where none is left, or where the dtype stays exact.
+
+    Examples
+    --------
+    >>> representable_step(0.5, TensorType("float32", (3,))), representable_step(1e300, TensorType("float32", (3,)))
+    (0.5, 0.0)
+    """
+    if not tensor.is_lossy_capable:
+        return 0.0
+    if tensor.kind is not Kind.FLOAT64:
         with np.errstate(over="ignore", under="ignore"):
-            step_size = float(np.float32(tolerance.step_size))
-    if step_size == 0 or not math.isfinite(step_size):
-        return LOSSLESS
-    return Tolerance(step_size, tolerance.max_error)
+            step_size = float(np.float32(step_size))
+    return step_size if math.isfinite(step_size) else 0.0
+
+
+def _representable(tolerance: Tolerance, tensor: TensorType) -> Tolerance:
+    step_size = representable_step(tolerance.step_size, tensor)
+    return Tolerance(step_size, tolerance.max_error) if step_size else LOSSLESS

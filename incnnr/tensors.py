@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +60,12 @@ def dtype_name(dtype: np.dtype[Any]) -> str:
     """
     if dtype.isnative and (dtype.name in _KINDS or dtype.name in _EXTRA_DTYPES):
         return dtype.name
-    if dtype.hasobject or dtype.names is not None or not _PLAIN_DTYPE.fullmatch(dtype.str):
+    if dtype.hasobject or dtype.names is not None or not dtype.itemsize or not _PLAIN_DTYPE.fullmatch(dtype.str):
         raise TypeError(f"arrays of dtype {dtype} cannot be coded")
     return dtype.str
 
 
+@cache
 def named_dtype(name: str) -> np.dtype[Any]:
     """Return the numpy dtype of that name.
 
@@ -106,8 +108,7 @@ class TensorType:
     @property
     def kind(self) -> Kind:
         """How the kernels read an element; a dtype they do not know is coded as bytes."""
-        dtype = self.numpy_dtype
-        return _KINDS.get(self.dtype if dtype.isnative else dtype.newbyteorder("=").name, Kind.UINT8)
+        return _kind_of(self.dtype)
 
     @property
     def n_elements(self) -> int:
@@ -123,6 +124,12 @@ class TensorType:
     def is_lossy_capable(self) -> bool:
         """Whether an error bound means anything for it."""
         return self.kind in _LOSSY_KINDS
+
+
+@cache
+def _kind_of(name: str) -> Kind:
+    dtype = named_dtype(name)
+    return _KINDS.get(name if dtype.isnative else dtype.newbyteorder("=").name, Kind.UINT8)
 
 
 def as_array(value: object) -> Array:
@@ -143,6 +150,8 @@ def as_array(value: object) -> Array:
     ):
         return _array_from_torch(value)
     array = np.asarray(value)
+    if not array.dtype.isnative and array.dtype.newbyteorder("=").name in _EXTRA_DTYPES:
+        array = array.astype(array.dtype.newbyteorder("="))  # numpy has no name for their other byte order
     dtype_name(array.dtype)
     return array
 
@@ -284,6 +293,9 @@ class Model(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self._tensors)
+
+    __eq__ = object.__eq__  # comparing mappings would compare arrays, which has no yes or no
+    __hash__ = object.__hash__
 
     def __repr__(self) -> str:
         return f"<Model at {self.position}: {len(self)} tensors, {self.n_bytes} bytes>"

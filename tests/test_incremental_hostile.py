@@ -6,6 +6,7 @@ import pytest
 import zstandard
 
 from incnnr import Decoder, Encoder, IncnnrError, Limits, Update
+from incnnr.coding import SLICE_CONTEXTS_BYTES
 from incnnr.errors import BitstreamError, CorruptError, LimitExceededError, TruncatedError, UnsupportedError
 from incnnr.incremental.state import chain_of
 from incnnr.incremental.syntax import START, Begin, Data, End, pack_varint
@@ -188,18 +189,31 @@ def test_bytes_behind_the_end_are_refused():
 def test_limits_bound_the_model_its_tensors_names_and_dimensions():
     weights = {"weight": np.ones((2, 3), np.float32), "b": np.ones(1, np.float32)}
     data = bytes(Encoder().encode(weights))
-    assert len(Decoder(limits=Limits(model_bytes=28, tensors=2, rank=2, name_bytes=6)).decode(data)) == 2
-    for limits in (Limits(model_bytes=27), Limits(tensors=1), Limits(rank=1), Limits(name_bytes=5)):
+    n_bytes = 28 + 2 * SLICE_CONTEXTS_BYTES
+    assert len(Decoder(limits=Limits(model_bytes=n_bytes, tensors=2, rank=2, name_bytes=6)).decode(data)) == 2
+    for limits in (Limits(model_bytes=n_bytes - 1), Limits(tensors=1), Limits(rank=1), Limits(name_bytes=5)):
         decoder = Decoder(limits=limits)
         with pytest.raises(LimitExceededError):
             decoder.decode(data)
         assert decoder.position is None
 
 
-def test_a_model_may_not_grow_without_end():
-    encoder = Encoder()
-    decoder = Decoder()
-    decoder.decode(encoder.encode({"w": np.zeros(1 << 20)}))
-    decoder.decode(encoder.encode({"w": np.zeros(1 << 21)}))
+def test_a_hundred_thousand_tiny_tensors_cannot_claim_gigabytes():
+    table = [[], [], [[str(i), "float16", [1], 0.5] for i in range(100_000)]]
     with pytest.raises(LimitExceededError):
-        decoder.decode(encoder.encode({"w": np.zeros((1 << 21) + 1)}))
+        Decoder().decode(keyframe(table, Data(100_000, b"", [b""]).pack()))
+
+
+def test_more_codewords_than_slices_are_refused_without_reading_them_all():
+    table = [[], [], [["w", "uint8", [3], 0.0]]]
+    with pytest.raises(CorruptError, match="more codewords"):
+        Decoder().decode(keyframe(table, pack_unit(UnitType.DATA, pack_varint(1) + bytes(1 << 22))))
+
+
+def test_a_model_may_grow_as_training_state_does():
+    encoder, decoder = Encoder(), Decoder()
+    weights = {"w": np.zeros(1 << 20)}
+    decoder.decode(encoder.encode(weights))
+    for name in ("exp_avg", "exp_avg_sq", "more"):
+        weights[name] = np.zeros(1 << 20)
+        assert exact(decoder.decode(encoder.encode(weights))) == exact(weights)

@@ -155,6 +155,30 @@ def test_without_acknowledgement_the_next_update_replaces_the_pending_one(series
     assert exact(decoder.decode(encoder.encode(series[3]))) == exact(series[3])
 
 
+def test_after_a_lost_acknowledgement_a_keyframe_is_taken(series):
+    encoder, decoder = Encoder(require_ack=True), Decoder()
+    decoder.decode(encoder.encode(series[0]))
+    decoder.decode(encoder.encode(series[1]))
+    assert exact(decoder.model) == exact(series[1])
+    second = encoder.encode(series[2])
+    encoder.acknowledge(second.position)
+    with pytest.raises(GapError):
+        Decoder().decode(encoder.encode(series[3]))
+    decoder.decode(second)
+    decoder.decode(encoder.encode(series[4]))
+    with pytest.raises(DivergedError):
+        decoder.decode(encoder.encode(series[5]))
+    keyframe = encoder.encode(series[6], keyframe=True)
+    assert exact(decoder.decode(keyframe)) == exact(series[6])
+
+
+def test_a_keyframe_with_the_held_number_from_another_past_has_diverged(series):
+    decoder = Decoder()
+    decoder.decode(Encoder().encode(series[0]))
+    with pytest.raises(DivergedError):
+        decoder.decode(Encoder().encode(series[1]))
+
+
 def test_an_encoder_resumes_from_whatever_a_decoder_holds(series):
     encoder, decoder, other = Encoder(), Decoder(), Decoder()
     for update in encoded(encoder, series[:3]):

@@ -9,7 +9,8 @@ import xxhash
 
 import incnnr
 from incnnr.errors import BitstreamError, DivergedError, GapError, StaleUpdateError
-from incnnr.tensors import type_of
+from incnnr.quantization import representable_step
+from incnnr.tensors import TensorType, type_of
 from protocol.reference.errors import DoesNotFollowError, MalformedError
 from protocol.reference.state import state_of_base
 from protocol.reference.units import read_units
@@ -149,8 +150,10 @@ def test_both_decoders_agree_on_codewords_of_any_bytes(seed):
     rng = np.random.default_rng(seed)
     n_compared = 0
     for _ in range(25):
+        dtype, step = rng.choice(FLOATS), float(rng.choice(STEPS))
+        step = representable_step(step, TensorType(str(dtype), ()))
         rows = [["x", str(rng.choice(INTEGERS + OTHERS)), [int(rng.integers(9))], 0.0]]
-        rows += [["y", str(rng.choice(FLOATS)), [int(rng.integers(9))], float(rng.choice(STEPS))]]
+        rows += [["y", str(dtype), [int(rng.integers(9))], step]]
         decoder, state = incnnr.Decoder(), None
         for _ in range(4):
             update = random_update(rng, state, rows)
@@ -216,6 +219,8 @@ WRONG_KEYFRAMES = {
     "a negative step": keyframe([["w", "float32", [3], -0.5]]),
     "an infinite step": keyframe([["w", "float32", [3], np.inf]]),
     "a step that is no float": keyframe([["w", "float32", [3], 1]]),
+    "a step that is no float32": keyframe([["w", "float32", [3], 0.1]]),
+    "a shape beyond all arrays": keyframe([["w", "uint8", [0, 2**62], 0.0]]),
     "a negative size": keyframe([["w", "uint8", [-3], 0.0]]),
 }
 

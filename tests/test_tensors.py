@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -34,3 +35,14 @@ def test_contiguous_arrays_are_not_copied():
 def test_lists_and_scalars_are_arrays_too():
     assert exact({"t": as_array([1.5, 2.0])}) == exact({"t": np.array([1.5, 2.0])})
     assert as_array(3).shape == ()
+
+
+def test_dtypes_of_ml_dtypes_lose_their_foreign_byte_order_but_not_their_values():
+    array = np.array([1.5, -2.0], ml_dtypes.bfloat16)
+    swapped = array.view(np.uint16).byteswap().view(array.dtype.newbyteorder(">"))
+    assert exact({"t": as_array(swapped)}) == exact({"t": array})
+
+
+def test_elements_without_bytes_are_refused():
+    with pytest.raises(TypeError):
+        as_array(np.zeros(3, "V0"))

@@ -135,26 +135,26 @@ std::vector<bool> find_changed(const std::vector<BoundSegment*>& bound, unsigned
     return std::vector<bool>(changed.get(), changed.get() + segments.size());
 }
 
-incnnr::Context* contexts_in(WritableBytes& contexts, ReadOnlyBytes& contexts_of_flag) {
+incnnr::Context* contexts_in(WritableBytes& contexts, ReadOnlyBytes& last_flags) {
     const size_t n_contexts = contexts.size() / sizeof(incnnr::Context);
-    for (size_t i = 0; i < contexts_of_flag.size(); ++i)
-        if (2 * size_t{contexts_of_flag.data()[i]} + 1 >= n_contexts) throw nb::value_error("no such context");
+    for (size_t i = 0; i < last_flags.size(); ++i)
+        if (2 * size_t{last_flags.data()[i]} + 1 >= n_contexts) throw nb::value_error("no such context");
     return reinterpret_cast<incnnr::Context*>(contexts.data());
 }
 
-nb::bytes encode_flags(ReadOnlyBytes flags, ReadOnlyBytes contexts_of_flag, WritableBytes contexts) {
-    if (flags.size() != contexts_of_flag.size()) throw nb::value_error("one context per flag is needed");
+nb::bytes encode_flags(ReadOnlyBytes flags, ReadOnlyBytes last_flags, WritableBytes contexts) {
+    if (flags.size() != last_flags.size()) throw nb::value_error("one context per flag is needed");
     uint8_t* bytes = nullptr;
     size_t n_bytes = 0;
-    raise_unless_ok(incnnr::encode_flags(flags.data(), contexts_of_flag.data(), flags.size(), contexts_in(contexts, contexts_of_flag), &bytes, &n_bytes));
+    raise_unless_ok(incnnr::encode_flags(flags.data(), last_flags.data(), flags.size(), contexts_in(contexts, last_flags), &bytes, &n_bytes));
     nb::bytes coded(bytes, n_bytes);
     std::free(bytes);
     return coded;
 }
 
-void decode_flags(ReadOnlyBytes coded, WritableBytes flags, ReadOnlyBytes contexts_of_flag, WritableBytes contexts) {
-    if (flags.size() != contexts_of_flag.size()) throw nb::value_error("one context per flag is needed");
-    raise_unless_ok(incnnr::decode_flags(coded.data(), coded.size(), contexts_of_flag.data(), flags.size(), contexts_in(contexts, contexts_of_flag), flags.data()));
+void decode_flags(ReadOnlyBytes coded, WritableBytes flags, ReadOnlyBytes last_flags, WritableBytes contexts) {
+    if (flags.size() != last_flags.size()) throw nb::value_error("one context per flag is needed");
+    raise_unless_ok(incnnr::decode_flags(coded.data(), coded.size(), last_flags.data(), flags.size(), contexts_in(contexts, last_flags), flags.data()));
 }
 
 void reset_contexts(WritableBytes contexts) {
@@ -181,8 +181,8 @@ NB_MODULE(_core, m) {
     m.def("encode", &encode, nb::arg("codewords"), nb::arg("threads"));
     m.def("decode", &decode, nb::arg("codewords"), nb::arg("coded"), nb::arg("threads"));
     m.def("find_changed", &find_changed, nb::arg("segments"), nb::arg("threads"));
-    m.def("encode_flags", &encode_flags, nb::arg("flags"), nb::arg("contexts_of_flag"), nb::arg("contexts"));
-    m.def("decode_flags", &decode_flags, nb::arg("coded"), nb::arg("flags"), nb::arg("contexts_of_flag"), nb::arg("contexts"));
+    m.def("encode_flags", &encode_flags, nb::arg("flags"), nb::arg("last_flags"), nb::arg("contexts"));
+    m.def("decode_flags", &decode_flags, nb::arg("coded"), nb::arg("flags"), nb::arg("last_flags"), nb::arg("contexts"));
     m.def("reset_contexts", &reset_contexts, nb::arg("contexts"));
     m.def("xxh64", &xxh64, nb::arg("data"), nb::arg("seed") = 0);
 }

@@ -1,7 +1,7 @@
 #include <atomic>
+#include <cfenv>
 #include <memory>
 #include <new>
-#include <system_error>
 #include <thread>
 
 #include "engine.h"
@@ -13,12 +13,28 @@ const size_t contexts_per_slice = sizeof(ResidualContexts) / sizeof(Context);
 
 namespace {
 
+// The default rounding, subnormals included, whatever the caller's thread is set to: weights depend on it.
+class DefaultFloatEnvironment {
+public:
+    DefaultFloatEnvironment() {
+        std::fegetenv(&callers_);
+        std::fesetenv(FE_DFL_ENV);
+    }
+    DefaultFloatEnvironment(const DefaultFloatEnvironment&) = delete;
+    DefaultFloatEnvironment& operator=(const DefaultFloatEnvironment&) = delete;
+    ~DefaultFloatEnvironment() { std::fesetenv(&callers_); }
+
+private:
+    std::fenv_t callers_;
+};
+
 // Runs work(0) .. work(n_items - 1), each once, on up to n_threads threads. Where the system gives no more threads, the
 // calling one does the work.
 template <class Work>
 void in_parallel(size_t n_items, unsigned n_threads, Work work) {
     std::atomic<size_t> next{0};
     const auto run = [&] {
+        const DefaultFloatEnvironment environment;
         for (size_t i = next++; i < n_items; i = next++) work(i);
     };
     constexpr unsigned most_threads = 64;
@@ -28,7 +44,7 @@ void in_parallel(size_t n_items, unsigned n_threads, Work work) {
     for (; n_started < n_extra; ++n_started) {
         try {
             threads[n_started] = std::thread(run);
-        } catch (const std::system_error&) {
+        } catch (...) {
             break;
         }
     }

@@ -24,12 +24,12 @@ struct Rates {
 using WeightRates = Rates<6, 10>;
 using FlagRates = Rates<3, 5>;
 
-constexpr std::array<uint32_t, count_mask> make_steps() {
-    std::array<uint32_t, count_mask> steps{};
+constexpr std::array<uint32_t, count_mask + 1> make_steps() {
+    std::array<uint32_t, count_mask + 1> steps{};
     for (uint32_t n = 0; n < steps.size(); ++n) steps[n] = 2 * 65536 / (2 * n + 3);
     return steps;
 }
-inline constexpr std::array<uint32_t, count_mask> adaptation_step = make_steps();  // 2^16 / (n + 1.5)
+inline constexpr std::array<uint32_t, count_mask + 1> adaptation_step = make_steps();  // 2^16 / (n + 1.5)
 
 inline Context fresh_context() { return {uint32_t{1} << 31, uint32_t{1} << 31}; }
 

@@ -78,10 +78,10 @@ Status decode_codewords(Codeword* codewords, size_t n_codewords, unsigned n_thre
 // source, step_size and max_error are read. Intra segments are always changed.
 void find_changed(const Segment* segments, size_t n_segments, bool* changed, unsigned n_threads);
 
-// Adaptive flags, one per slice. Flag i uses contexts[2 * contexts_of_flag[i] + flag i-1]. The encoder allocates `bytes`,
+// Adaptive flags, one per slice. Flag i uses contexts[2 * last_flags[i] + flags[i - 1]]. The encoder allocates `bytes`,
 // which the caller releases with free().
-Status encode_flags(const uint8_t* flags, const uint8_t* contexts_of_flag, size_t n_flags, Context* contexts, uint8_t** bytes, size_t* n_bytes);
-Status decode_flags(const uint8_t* bytes, size_t n_bytes, const uint8_t* contexts_of_flag, size_t n_flags, Context* contexts, uint8_t* flags);
+Status encode_flags(const uint8_t* flags, const uint8_t* last_flags, size_t n_flags, Context* contexts, uint8_t** bytes, size_t* n_bytes);
+Status decode_flags(const uint8_t* bytes, size_t n_bytes, const uint8_t* last_flags, size_t n_flags, Context* contexts, uint8_t* flags);
 
 uint64_t xxh64(const uint8_t* data, size_t n_bytes, uint64_t seed);
 

@@ -10,7 +10,7 @@ from incnnr import _core
 from incnnr._core import Segment, find_changed, xxh64
 from incnnr.errors import CorruptError, LimitExceededError
 
-__all__ = ["Coding", "decode", "encode", "find_changed", "xxh64"]
+__all__ = ["Coding", "Segment", "decode", "encode", "find_changed", "xxh64"]
 
 
 class Coding(IntEnum):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from incnnr import _core
 from incnnr.coding.codewords import native_errors
 
+SLICE_CONTEXTS_BYTES = _core.SLICE_CONTEXTS_BYTES
 N_FLAG_CONTEXTS = 4  # the slice's flag in the last update that told it x the flag before it in this one
 
 
@@ -21,7 +22,7 @@ def _fresh(n_bytes: int) -> NDArray[np.uint8]:
 
 def fresh_slice_contexts() -> NDArray[np.uint8]:
     """Return the contexts that a slice starts with."""
-    return _fresh(_core.SLICE_CONTEXTS_BYTES)
+    return _fresh(SLICE_CONTEXTS_BYTES)
 
 
 def fresh_flag_contexts() -> NDArray[np.uint8]:

@@ -9,8 +9,11 @@ from incnnr.tensors import Kind
 SLICE_ELEMENTS = 1 << 20
 
 ELEMENT_BYTES = {
-    kind: {"8": 1, "6": 2, "2": 4, "4": 8}[kind.name[-1]] for kind in Kind if not kind.name.startswith("FLOAT8")
-} | {Kind.FLOAT8_E4M3: 1, Kind.FLOAT8_E5M2: 1}
+    **dict.fromkeys((Kind.UINT8, Kind.INT8, Kind.FLOAT8_E4M3, Kind.FLOAT8_E5M2), 1),
+    **dict.fromkeys((Kind.UINT16, Kind.INT16, Kind.FLOAT16, Kind.BFLOAT16), 2),
+    **dict.fromkeys((Kind.UINT32, Kind.INT32, Kind.FLOAT32), 4),
+    **dict.fromkeys((Kind.UINT64, Kind.INT64, Kind.FLOAT64), 8),
+}
 
 
 def slice_elements(n_elements: int) -> list[int]:

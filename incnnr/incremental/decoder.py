@@ -90,15 +90,16 @@ class Decoder:
         -----
         All or nothing: if this raises, the decoder is where it was. The result's digest is checked before it counts.
         """
-        data = bytes(update)
+        data = bytes(update if isinstance(update, Update) else memoryview(update))
         parsed = parse(data)
         parent = self._state if self._follows(parsed) else None
         state, changed, n_changed = decode_update(parent, parsed, len(data), self._limits, self._threads)
         last = self._state.position.sequence if self._state else -1
         missed = 0 if parent else max(0, state.position.sequence - last - 1)
-        self._state = state
+        model = state.model(changed, ModelStats(len(data), n_changed, missed))
         self._takes_any_keyframe = False
-        return state.model(changed, ModelStats(len(data), n_changed, missed))
+        self._state = state
+        return model
 
     def reset(self) -> None:
         """Accept any keyframe next, also an older one. What is held stays available until then."""
@@ -161,21 +162,20 @@ class Decoder:
             `weights` is needed and missing, or not what was held.
         """
         decoder = cls(limits=limits, threads=threads)
-        decoder._state = snapshot.unpack(data, weights, limits)
+        decoder._state = snapshot.unpack(data, weights)
         return decoder
 
     def _follows(self, update: ParsedUpdate) -> bool:
-        """Whether an update continues from what is held; False for a keyframe. Raises for any other."""
+        """Whether an update continues from what is held; False for a keyframe to be taken. Raises for any other."""
         actual, parent = self.position, update.parent
         if parent is None:
-            if actual and not self._takes_any_keyframe and update.position.sequence <= actual.sequence:
-                reason = f"keyframe {update.position} is not newer than {actual}"
-                raise StaleUpdateError(reason, expected=None, actual=actual)
-            return False
-        if parent == actual:
+            if actual is None or self._takes_any_keyframe or update.position.sequence > actual.sequence:
+                return False
+        elif parent == actual:
             return True
+        named = f"follows {parent}" if parent else "is a keyframe"
         raise _mismatch(update, actual)(
-            f"update {update.position} follows {parent}, the decoder holds {actual}", expected=parent, actual=actual
+            f"update {update.position} {named}, the decoder holds {actual}", expected=parent, actual=actual
         )
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from incnnr import coding
 from incnnr.errors import BitstreamError, CorruptError, LimitExceededError, UnsupportedError
 from incnnr.incremental.limits import Limits
 from incnnr.incremental.revision import Revision
-from incnnr.incremental.state import CodecState, TensorSpec, digest_of, model_bytes
+from incnnr.incremental.state import CodecState, TensorSpec, digest_of
 from incnnr.incremental.syntax import Data, Table
 from incnnr.incremental.update import ParsedUpdate
-from incnnr.nnc.units import Unit, UnitType
-
-T = TypeVar("T")
+from incnnr.nnc.units import UnitType
 
 
 def decode_update(
@@ -35,20 +33,22 @@ def decode_update(
     table: Mapping[str, TensorSpec] = parent.table if parent else {}
     if units and units[0].type == UnitType.TABLE:
         unit = units.pop(0)
-        table = _at(unit, lambda unit: Table.read(unit).apply(table))
-        _at(unit, lambda _: limits.check(table, parent, update_bytes))
+        with _located(unit.byte_offset, unit.index):
+            table = Table.read(unit).apply(table)
+            limits.check(table, parent, update_bytes)
     revision = Revision(parent.tensors if parent else {}, table)
     slices = _Slices(revision, parent, threads)
     for unit in units:
-        if unit.type != UnitType.DATA:
-            raise UnsupportedError(f"unit type {unit.type}", byte_offset=unit.byte_offset, unit_index=unit.index)
-        _at(unit, lambda unit: slices.take(Data.read(unit)))
-    slices.end()
-    tensors = revision.tensors()
+        with _located(unit.byte_offset, unit.index):
+            if unit.type != UnitType.DATA:
+                raise UnsupportedError(f"unit type {unit.type}")
+            slices.take(Data.read(unit, most_codewords=len(revision.refs)))
+    with _located(update_bytes, None):
+        slices.end()
+        tensors = revision.tensors()
     if digest_of(tensors) != update.end.digest:
         raise CorruptError("the decoded weights are not those the update was made from", byte_offset=update_bytes)
-    first_n_bytes = parent.first_n_bytes if parent else model_bytes(table)
-    state = CodecState(update.position, tensors, slices.flag_contexts, first_n_bytes)
+    state = CodecState(update.position, tensors, slices.flag_contexts)
     return state, revision.changed_names, slices.n_changed
 
 
@@ -88,13 +88,14 @@ class _Slices:
             raise CorruptError("a new tensor has no data")
 
 
-def _at(unit: Unit, step: Callable[[Unit], T]) -> T:
-    """Let errors that do not know their place name the unit."""
+@contextmanager
+def _located(byte_offset: int, unit_index: int | None) -> Iterator[None]:
+    """Let errors that do not know their place name this one."""
     try:
-        return step(unit)
+        yield
     except BitstreamError as error:
         if error.byte_offset is None:
-            error.byte_offset, error.unit_index = unit.byte_offset, unit.index
+            error.byte_offset, error.unit_index = byte_offset, unit_index
         raise
     except MemoryError:
-        raise LimitExceededError("memory ran out", byte_offset=unit.byte_offset, unit_index=unit.index) from None
+        raise LimitExceededError("memory ran out", byte_offset=byte_offset, unit_index=unit_index) from None

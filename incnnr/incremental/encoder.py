@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from incnnr.errors import StateError
-from incnnr.incremental.decoder import Decoder
+from incnnr.incremental.decoder import DEFAULT_LIMITS, Decoder
 from incnnr.incremental.encoding import Given, encode_update
 from incnnr.incremental.state import CodecState, base_state, checked_threads
 from incnnr.incremental.update import Update
 from incnnr.position import Position
 from incnnr.quantization import Knob, Quality
-from incnnr.tensors import as_array, bytes_of, type_of
+from incnnr.tensors import TensorType, as_array, bytes_of, type_of
 
 
 class Encoder:
@@ -66,6 +66,7 @@ class Encoder:
         self._require_ack = require_ack
         self._state = None if base is None else base_state(base)
         self._pending: CodecState | None = None
+        self._last_sequence = self._state.position.sequence if self._state else -1
 
     @classmethod
     def resume(cls, decoder: Decoder, **options: object) -> Encoder:
@@ -89,6 +90,7 @@ class Encoder:
             raise TypeError("resume takes its base from the decoder")
         encoder = cls(**options)  # type: ignore[arg-type]
         encoder._state = decoder._state
+        encoder._last_sequence = decoder.position.sequence if decoder.position else -1
         return encoder
 
     @property
@@ -119,7 +121,7 @@ class Encoder:
         TypeError
             A name is not a string, or a value is not an array of numbers.
         ValueError
-            `keyframe` and `partial` together.
+            `keyframe` and `partial` together; a name or a shape that decoders refuse by default.
 
         Notes
         -----
@@ -127,11 +129,12 @@ class Encoder:
         """
         if keyframe and partial:
             raise ValueError("a keyframe cannot be partial")
-        before = self._state
-        parent = None if keyframe else before
+        parent = None if keyframe else self._state
         given = self._given(weights)
-        sequence = before.position.sequence + 1 if before else 0
+        # A keyframe must be newer than whatever may have arrived of what was never acknowledged.
+        sequence = parent.position.sequence + 1 if parent else self._last_sequence + 1
         update, state = encode_update(parent, sequence, given, partial=partial, threads=self._threads)
+        self._last_sequence = max(self._last_sequence, sequence)
         if self._require_ack:
             self._pending = state
         else:
@@ -159,15 +162,20 @@ class Encoder:
         for name in weights:
             if not isinstance(name, str):
                 raise TypeError(f"tensor names are strings, not {name!r}")
-            _check_text(name)
             array = as_array(weights[name])
             tensor = type_of(array)
+            _check(name, tensor)
             given[name] = Given(tensor, bytes_of(array), self._quality.tolerance(name, tensor))
         return given
 
 
-def _check_text(name: str) -> None:
+def _check(name: str, tensor: TensorType) -> None:
+    """Refuse what no decoder takes unless it is told to."""
     try:
-        name.encode()
+        n_bytes = len(name.encode())
     except UnicodeEncodeError:
         raise ValueError(f"tensor name {name!r} is not text") from None
+    if n_bytes > DEFAULT_LIMITS.name_bytes:
+        raise ValueError(f"tensor name {name[:80]!r}... has {n_bytes} bytes, more than {DEFAULT_LIMITS.name_bytes}")
+    if len(tensor.shape) > DEFAULT_LIMITS.rank:
+        raise ValueError(f"tensor {name!r} has {len(tensor.shape)} dimensions, more than {DEFAULT_LIMITS.rank}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from incnnr import coding
-from incnnr._core import Segment
+from incnnr.coding import Segment
 from incnnr.incremental.revision import UNIT_BYTES, Revision, SliceRef
 from incnnr.incremental.state import Bytes, CodecState, TensorSpec, chain_of, digest_of, model_bytes
 from incnnr.incremental.syntax import START, Begin, Data, End, Table
@@ -69,7 +69,6 @@ def encode_update(
     end = End(digest, chain_of(parent_chain, units, digest))
     data = b"".join([*units, end.pack()])
     position = Position(sequence, end.chain, digest)
-    first_n_bytes = parent.first_n_bytes if parent else model_bytes(table)
     stats = UpdateStats(
         n_bytes=len(data),
         n_weights=sum(spec.type.n_elements for spec in table.values()),
@@ -77,7 +76,7 @@ def encode_update(
         n_changed=sum(segment.n_changed for segment in segments if segment),
         largest_error=max((segment.largest_error for segment in segments if segment), default=0.0),
     )
-    return Update(data, position, named_parent, stats), CodecState(position, tensors, flag_contexts, first_n_bytes)
+    return Update(data, position, named_parent, stats), CodecState(position, tensors, flag_contexts)
 
 
 def _table_after(

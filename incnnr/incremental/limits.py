@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from incnnr.coding import SLICE_CONTEXTS_BYTES
 from incnnr.errors import LimitExceededError
 from incnnr.incremental.state import CodecState, TensorSpec, model_bytes
 
@@ -16,8 +17,8 @@ class Limits:
     Attributes
     ----------
     model_bytes : int or None
-        Largest model. None: for a first model, 1 GiB or 1000 times the bytes of the update, whichever is more; later,
-        twice the first model (but 16 MiB are always allowed).
+        Largest model, with the contexts of its slices. None: 1 GiB, 1000 times the bytes of the update, or twice what
+        is held, whichever is most.
     tensors : int
         Most tensors in a model.
     rank : int
@@ -45,12 +46,13 @@ class Limits:
                 shown = f"{len(spec.type.shape)} dimensions and a name of {len(name.encode())} bytes"
                 raise LimitExceededError(f"tensor {name[:80]!r} has {shown}")
         allowed = self._allowed_bytes(parent, update_bytes)
-        if model_bytes(table) > allowed:
-            raise LimitExceededError(f"the update declares {model_bytes(table)} bytes of weights, more than {allowed}")
+        declared = model_bytes(table) + SLICE_CONTEXTS_BYTES * sum(spec.n_slices for spec in table.values())
+        if declared > allowed:
+            raise LimitExceededError(
+                f"the update declares {declared} bytes of weights and contexts, more than {allowed}"
+            )
 
     def _allowed_bytes(self, parent: CodecState | None, update_bytes: int) -> int:
         if self.model_bytes is not None:
             return self.model_bytes
-        if parent is None:
-            return max(1 << 30, 1000 * update_bytes)
-        return max(1 << 24, 2 * parent.first_n_bytes)
+        return max(1 << 30, 1000 * update_bytes, 2 * model_bytes(parent.table) if parent else 0)

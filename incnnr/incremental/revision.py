@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from incnnr._core import Segment
-from incnnr.coding import Coding, fresh_slice_contexts, group_sizes
+from incnnr.coding import Coding, Segment, fresh_slice_contexts, group_sizes
 from incnnr.incremental.state import Bytes, SliceState, TensorSpec, TensorState
 
 UNIT_BYTES = 48 << 20  # weights per DATA unit; even incompressible ones stay well under the unit's 64 MiB
@@ -60,6 +59,7 @@ class Revision:
             name: parent[name] for name, spec in table.items() if name in parent and parent[name].spec.type == spec.type
         }
         self._written: dict[str, Bytes] = {}
+        self._contexts: dict[tuple[str, int], Bytes | None] = {}
         self._slices: dict[str, dict[int, SliceState]] = {}
         self.refs = [ref for name, spec in table.items() for ref in self._refs_of(name, spec)]
 
@@ -78,7 +78,7 @@ class Revision:
             self._written[ref.name] = np.empty(self.table[ref.name].type.n_bytes, np.uint8)
         result = self._written[ref.name][ref.start : ref.stop]
         contexts = self._own_contexts(ref)
-        self._slices.setdefault(ref.name, {})[ref.index] = SliceState(0, contexts)
+        self._contexts[ref.name, ref.index] = contexts
         return self._segment(ref, source, max_error, result, contexts)
 
     def _own_contexts(self, ref: SliceRef) -> Bytes | None:
@@ -124,8 +124,8 @@ class Revision:
     def settle(self, jobs: Sequence[Job]) -> None:
         """Take over what the kernels made of rewritten slices."""
         for ref, segment in jobs:
-            contexts = self._slices[ref.name][ref.index].contexts
-            self._slices[ref.name][ref.index] = SliceState(segment.digest, contexts)
+            contexts = self._contexts.pop((ref.name, ref.index))
+            self._slices.setdefault(ref.name, {})[ref.index] = SliceState(segment.digest, contexts)
 
     def keep(self, ref: SliceRef) -> None:
         """Note that a slice was flagged as unchanged."""
@@ -139,8 +139,11 @@ class Revision:
         return frozenset(self._written) | frozenset(name for name in self.table if name not in self._held)
 
     def tensors(self) -> dict[str, TensorState]:
-        """Return the tensors after the update."""
-        return {name: self._tensor(name, spec) for name, spec in self.table.items()}
+        """Return the tensors after the update; nobody writes to their arrays again."""
+        tensors = {name: self._tensor(name, spec) for name, spec in self.table.items()}
+        for written in self._written.values():
+            written.flags.writeable = False
+        return tensors
 
     def _tensor(self, name: str, spec: TensorSpec) -> TensorState:
         held = self._held.get(name)

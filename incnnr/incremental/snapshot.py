@@ -9,10 +9,8 @@ import msgpack
 import numpy as np
 import zstandard
 
-from incnnr import _core
-from incnnr.coding import fresh_flag_contexts, xxh64
+from incnnr.coding import SLICE_CONTEXTS_BYTES, fresh_flag_contexts, xxh64
 from incnnr.errors import CorruptError, LimitExceededError, ModelMismatchError, TruncatedError, UnsupportedError
-from incnnr.incremental.limits import Limits
 from incnnr.incremental.state import Bytes, CodecState, SliceState, TensorSpec, TensorState, digest_of
 from incnnr.incremental.syntax import read_spec, spec_fields
 from incnnr.position import Position
@@ -27,7 +25,6 @@ def pack(state: CodecState, *, with_weights: bool) -> bytes:
     position = state.position
     head = {
         "position": [position.sequence, position.chain, position.digest],
-        "first_n_bytes": state.first_n_bytes,
         "flag_contexts": state.flag_contexts.tobytes(),
         "tensors": [[name, *spec_fields(tensor.spec), _slices(tensor)] for name, tensor in state.tensors.items()],
         "with_weights": with_weights,
@@ -42,24 +39,27 @@ def _slices(tensor: TensorState) -> list[list[Any]]:
     return [[s.digest, None if s.contexts is None else s.contexts.tobytes(), s.changed] for s in tensor.slices]
 
 
-def unpack(data: bytes | memoryview, weights: Mapping[str, object] | None, limits: Limits) -> CodecState:
+def unpack(data: bytes | memoryview, weights: Mapping[str, object] | None) -> CodecState:
     """Read what `pack` wrote, with weights from elsewhere if it has none."""
     data = bytes(data)
     head, start = _read_head(data)
     try:
-        position = Position(*head["position"])
+        sequence, chain, digest = map(int, head["position"])
+        position = Position(sequence, chain, digest)
         specs = {name: read_spec([dtype, shape, step_size]) for name, dtype, shape, step_size, _ in head["tensors"]}
         slices = {name: [_slice(fields) for fields in parts] for name, *_, parts in head["tensors"]}
         flag_contexts = _array(head["flag_contexts"], fresh_flag_contexts().size)
         if any(len(spec.slice_elements) != len(slices[name]) for name, spec in specs.items()):
             raise ValueError("wrong number of slices")  # noqa: TRY301 -- one place turns them all into CorruptError
-    except (KeyError, ValueError, TypeError) as error:
-        raise CorruptError(f"the saved state cannot be read: {error}", byte_offset=len(MAGIC)) from None
-    limits.check(specs, None, len(data))
-    arrays = _own_weights(data, start, specs) if head["with_weights"] else _given_weights(weights, specs)
+        own_weights = bool(head["with_weights"])
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise CorruptError(f"the saved state cannot be read: {error!r}", byte_offset=len(MAGIC)) from None
+    if own_weights and weights is not None:
+        raise ValueError("the saved state has its own weights")
+    arrays = _own_weights(data, start, specs) if own_weights else _given_weights(weights, specs)
     tensors = {name: TensorState(spec, arrays[name], tuple(slices[name])) for name, spec in specs.items()}
     _check_digests(tensors, position.digest)
-    return CodecState(position, tensors, flag_contexts, int(head["first_n_bytes"]))
+    return CodecState(position, tensors, flag_contexts)
 
 
 def _read_head(data: bytes) -> tuple[dict[str, Any], int]:
@@ -74,7 +74,10 @@ def _read_head(data: bytes) -> tuple[dict[str, Any], int]:
     if xxh64(data[:-_CHECKSUM_BYTES]) != int.from_bytes(data[-_CHECKSUM_BYTES:], "little"):
         raise CorruptError("the saved state is damaged: its checksum does not hold", byte_offset=0)
     try:
-        head = msgpack.unpackb(zstandard.ZstdDecompressor().decompress(data[start:stop]))
+        most = max(1 << 30, 1000 * len(data))
+        if not 0 <= zstandard.frame_content_size(data[start:stop]) <= most:
+            raise LimitExceededError("the saved state is too large", byte_offset=start)
+        head = msgpack.unpackb(zstandard.ZstdDecompressor().decompress(data[start:stop], max_output_size=most))
         return dict(head), stop
     except (ValueError, TypeError, msgpack.UnpackException, zstandard.ZstdError) as error:
         raise CorruptError(f"the saved state cannot be read: {error}", byte_offset=start) from None
@@ -84,9 +87,7 @@ def _read_head(data: bytes) -> tuple[dict[str, Any], int]:
 
 def _slice(fields: list[Any]) -> SliceState:
     digest, contexts, changed = fields
-    return SliceState(
-        int(digest), None if contexts is None else _array(contexts, _core.SLICE_CONTEXTS_BYTES), bool(changed)
-    )
+    return SliceState(int(digest), None if contexts is None else _array(contexts, SLICE_CONTEXTS_BYTES), bool(changed))
 
 
 def _array(data: bytes, n_bytes: int) -> Bytes:

@@ -11,7 +11,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from incnnr.coding import ELEMENT_BYTES, fresh_flag_contexts, slice_elements, xxh64
+from incnnr.coding import ELEMENT_BYTES, SLICE_ELEMENTS, fresh_flag_contexts, slice_elements, xxh64
 from incnnr.position import Position
 from incnnr.tensors import Model, ModelStats, TensorType, as_array, bytes_of, type_of
 
@@ -35,9 +35,19 @@ class TensorSpec:
     step_size: float = 0.0
 
     @property
+    def n_elements(self) -> int:
+        """Elements as the kernel of the dtype reads them: bytes, for a dtype that it does not know."""
+        return self.type.n_bytes // ELEMENT_BYTES[self.type.kind]
+
+    @property
+    def n_slices(self) -> int:
+        """Slices."""
+        return -(-self.n_elements // SLICE_ELEMENTS)
+
+    @property
     def slice_elements(self) -> list[int]:
-        """Elements of each slice; an element is what the kernel of the dtype reads."""
-        return slice_elements(self.type.n_bytes // ELEMENT_BYTES[self.type.kind])
+        """Elements of each slice."""
+        return slice_elements(self.n_elements)
 
     @property
     def slice_bounds(self) -> list[tuple[int, int]]:
@@ -91,14 +101,11 @@ class CodecState:
         In model order.
     flag_contexts : numpy.ndarray of uint8
         Contexts of the changed flags.
-    first_n_bytes : int
-        Size of the first model of the chain, which later ones are measured against.
     """
 
     position: Position
     tensors: Mapping[str, TensorState]
     flag_contexts: Bytes
-    first_n_bytes: int
 
     @property
     def table(self) -> dict[str, TensorSpec]:
@@ -143,7 +150,7 @@ def base_state(weights: Mapping[str, object]) -> CodecState:
         tensors[name] = held_tensor(TensorSpec(type_of(array)), bytes_of(array).copy())
     digest = digest_of(tensors)
     position = Position(0, chain_of(None, [], digest), digest)
-    return CodecState(position, tensors, fresh_flag_contexts(), sum(t.data.size for t in tensors.values()))
+    return CodecState(position, tensors, fresh_flag_contexts())
 
 
 def held_tensor(spec: TensorSpec, data: Bytes) -> TensorState:

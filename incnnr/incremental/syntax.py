@@ -17,6 +17,7 @@ import zstandard
 from incnnr.errors import CorruptError, LimitExceededError, TruncatedError, UnsupportedError
 from incnnr.incremental.state import TensorSpec
 from incnnr.nnc.units import INCNNR_PROFILE, Unit, UnitType, pack_unit
+from incnnr.quantization import representable_step
 from incnnr.tensors import TensorType, dtype_name, named_dtype
 
 FORMAT_VERSION = 1
@@ -164,7 +165,7 @@ class Table:
         """
         names = list(old)
         places = [*self.removed, *(i for i, _ in self.altered)]
-        if len(set(places)) < len(places) or any(i >= len(names) for i in places):
+        if len(places) > len(names) or len(set(places)) < len(places) or any(i >= len(names) for i in places):
             raise CorruptError("the tensor table names a tensor twice, or one that is not there")
         altered = {names[i]: spec for i, spec in self.altered}
         gone = {names[i] for i in self.removed}
@@ -226,8 +227,8 @@ def read_spec(fields: Sequence[object]) -> TensorSpec:
     spec = TensorSpec(TensorType(_str(dtype), tuple(_int(size) for size in shape)), step_size)
     if prod(size or 1 for size in spec.type.shape) >= _MOST_ELEMENTS:
         raise ValueError(f"no array has the shape {spec.type.shape}")
-    if step_size and not spec.type.is_lossy_capable:
-        raise ValueError(f"a step size for dtype {dtype}")
+    if step_size != representable_step(step_size, spec.type):
+        raise ValueError(f"step size {step_size} for dtype {dtype}")
     return spec
 
 
@@ -269,13 +270,15 @@ class Data:
         return pack_unit(UnitType.DATA, b"".join(parts))
 
     @classmethod
-    def read(cls, unit: Unit) -> Data:
+    def read(cls, unit: Unit, most_codewords: int) -> Data:
         """Read the unit."""
         cursor = Cursor(unit)
         n_slices = cursor.varint()
         flags = cursor.take(cursor.varint())
-        codewords = []
+        codewords: list[memoryview] = []
         while cursor.n_left:
+            if len(codewords) == most_codewords:
+                raise CorruptError("more codewords than the model has slices", **cursor.where)
             codewords.append(cursor.take(cursor.varint()))
         return cls(n_slices, flags, codewords)
 

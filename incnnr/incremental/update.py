@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from incnnr.errors import CorruptError, TruncatedError, UnsupportedError
 from incnnr.incremental.state import chain_of
@@ -73,7 +73,7 @@ class Update:
     data: bytes
     position: Position
     parent: Position | None
-    stats: UpdateStats | None = None
+    stats: UpdateStats | None = field(default=None, compare=False)
 
     @property
     def is_keyframe(self) -> bool:

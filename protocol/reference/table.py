@@ -8,8 +8,11 @@ import msgpack
 import zstandard
 
 from protocol.reference.errors import MalformedError, require
-from protocol.reference.kinds import QUANTISABLE
+from protocol.reference.floats import rounded
+from protocol.reference.kinds import NAMED, QUANTISABLE
 from protocol.reference.state import TableEntry
+
+MOST_ELEMENTS = 2**48
 
 
 def table_after(before: list[TableEntry], payload: bytes | None) -> list[TableEntry]:
@@ -46,4 +49,7 @@ def described(name: object, dtype: object, shape: object, step_size: object) -> 
     entry = TableEntry(name, dtype, tuple(shape), step_size)
     may_be_quantised = entry.type.kind.number in QUANTISABLE
     require(step_size == 0 or (may_be_quantised and 0 < step_size < math.inf), "this step size is not allowed")
+    if entry.type.kind is not NAMED["float64"]:
+        require(rounded(step_size, NAMED["float32"]) == step_size, "this step size is no float32")
+    require(math.prod(size or 1 for size in shape) < MOST_ELEMENTS, "no array has this shape")
     return entry

@@ -51,9 +51,8 @@ def check_that_it_follows(state: State | None, units: Units, any_keyframe: bool)
 
 def why_not(state: State | None, units: Units, any_keyframe: bool) -> str | None:
     begin = units.begin
-    if begin.is_keyframe:
-        taken = state is None or any_keyframe or begin.sequence > state.position.sequence
-        return None if taken else "stale"
+    if begin.is_keyframe and (state is None or any_keyframe or begin.sequence > state.position.sequence):
+        return None
     if state is None:
         return "gap"
     here = state.position
