@@ -6,6 +6,9 @@ import msgpack
 import xxhash
 import zstandard
 
+from incnnr.incremental.syntax import Begin
+from incnnr.nnc.units import read_units
+
 STR, BEGIN, TABLE, DATA, END = 0, 32, 33, 34, 35
 
 
@@ -47,6 +50,16 @@ def sealed(units, parent_chain, digest):
     hashes = [*(xxhash.xxh64_intdigest(u) for u in units), digest]
     chain = xxhash.xxh64_intdigest(b"".join(h.to_bytes(8, "little") for h in hashes), parent_chain or 0)
     return b"".join([*units, unit(END, digest.to_bytes(8, "little") + chain.to_bytes(8, "little"))])
+
+
+def resealed(update):
+    """The same update with the END that its units deserve; as it is if its units cannot be found."""
+    try:
+        _, begin, *_ = units = list(read_units(update))
+        parent_chain = Begin.read(begin).parent_chain
+    except ValueError:
+        return update
+    return sealed([bytes(u.data) for u in units[:-1]], parent_chain, int.from_bytes(update[-16:-8], "little"))
 
 
 def some_codeword(rng, n_bytes):

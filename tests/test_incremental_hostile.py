@@ -10,7 +10,8 @@ from incnnr.coding import SLICE_CONTEXTS_BYTES
 from incnnr.errors import BitstreamError, CorruptError, LimitExceededError, TruncatedError, UnsupportedError
 from incnnr.incremental.state import chain_of
 from incnnr.incremental.syntax import START, Begin, Data, End, pack_varint
-from incnnr.nnc.units import UnitType, pack_unit, read_units
+from incnnr.nnc.units import UnitType, pack_unit
+from tests.crafted import resealed
 from tests.weights import exact, trained
 
 SHAPES = {"w": (6, 7), "b": (5,), "s": ()}
@@ -70,18 +71,6 @@ def flipped(data, bit):
     damaged = bytearray(data)
     damaged[bit // 8] ^= 1 << bit % 8
     return bytes(damaged)
-
-
-def resealed(data):
-    """The same update with the chain that its units have; as it is if its units cannot be found."""
-    try:
-        _, begin, *_ = units = list(read_units(data))
-        parent_chain = Begin.read(begin).parent_chain
-    except ValueError:
-        return data
-    digest = int.from_bytes(data[-16:-8], "little")
-    chain = chain_of(parent_chain, [unit.data for unit in units[:-1]], digest)
-    return data[:-8] + chain.to_bytes(8, "little")
 
 
 def test_random_bytes_are_refused():

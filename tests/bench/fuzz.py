@@ -5,7 +5,7 @@ By hand (a minute or two)::
     python -m tests.bench.fuzz [--flips 20000] [--seed 1] [--stream-bytes 65536] [--series SERIES_FOLDER]
 
 Updates of small models of many dtypes, lossless and lossy, and a stream file get one to eight bits flipped, `flips`
-times each. Every prefix of the updates is tried, and of a stream file of `stream-bytes`, and 2,000 prefixes of the
+times each, and once more with the hash over all bytes repaired, so that the damage reaches the decoder. Every prefix of the updates is tried, and of a stream file of `stream-bytes`, and 2,000 prefixes of the
 stream of a real series. Prints how often what came out. Wrong weights or positions, untyped errors and entries that
 are gone without a word are faults; exits 1 if there is one.
 """
@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 import incnnr
+from tests import crafted
 from tests.bench import damage, fuzz_streams, series
 
 OPTIONS = [{}, {"max_error": 1e-3}, {"qp": -24}]
@@ -50,28 +51,32 @@ def cases(seed: int) -> list[Case]:
     return found
 
 
-def decoded(case: Case, data: bytes) -> str:
+def decoded(case: Case, data: bytes, forged: bool = False) -> str:
     before = case.decoder.position
     decoder = case.decoder.fork()
-    result = damage.outcome(lambda: verdict(decoder.decode(data), case))
+    result = damage.outcome(lambda: verdict(decoder.decode(data), case, forged))
     if result.endswith("Error") and decoder.position != before:
         return "FAULT: the decoder moved"
     return result
 
 
-def verdict(model: incnnr.Model, case: Case) -> str:
+def verdict(model: incnnr.Model, case: Case, forged: bool) -> str:
     if series.exact(model) != case.exact:
         return "FAULT: wrong weights"
-    return "right weights" if model.position.sequence == case.sequence else "FAULT: right weights, wrong sequence"
+    if forged or model.position.sequence == case.sequence:
+        return "right weights"
+    return "FAULT: right weights, wrong sequence"
 
 
 def fuzz_updates(n_flips: int, seed: int) -> int:
     """Return the number of faults."""
     luck, all_cases = random.Random(seed), cases(seed)
-    flips, prefixes = Counter(), Counter()
+    flips, repaired, prefixes = Counter(), Counter(), Counter()
     for i in range(n_flips):
         case = all_cases[i % len(all_cases)]
-        flips[decoded(case, damage.flipped(case.data, luck))] += 1
+        flipped = damage.flipped(case.data, luck)
+        flips[decoded(case, flipped)] += 1
+        repaired[decoded(case, crafted.resealed(flipped), forged=True)] += 1
     for case in all_cases:
         prefixes.update(decoded(case, case.data[:n]) for n in range(len(case.data)))
         if decoded(case, case.data) != "right weights":
@@ -79,6 +84,7 @@ def fuzz_updates(n_flips: int, seed: int) -> int:
     n_faults = damage.report(
         f"{n_flips} flips in {len(all_cases)} updates of {sum(len(case.data) for case in all_cases)} bytes", flips
     )
+    n_faults += damage.report("the same, with the hash repaired", repaired)
     return n_faults + damage.report(f"their {sum(prefixes.values())} prefixes", prefixes)
 
 
