@@ -5,9 +5,10 @@ By hand (a minute or two)::
     python -m tests.bench.fuzz [--flips 20000] [--seed 1] [--stream-bytes 65536] [--series SERIES_FOLDER]
 
 Updates of small models of many dtypes, lossless and lossy, and a stream file get one to eight bits flipped, `flips`
-times each, and once more with the hash over all bytes repaired, so that the damage reaches the decoder. Every prefix of the updates is tried, and of a stream file of `stream-bytes`, and 2,000 prefixes of the
-stream of a real series. Prints how often what came out. Wrong weights or positions, untyped errors and entries that
-are gone without a word are faults; exits 1 if there is one.
+times each, updates once more with the hash over all their bytes repaired, so that the damage reaches the decoder.
+Every prefix of the updates is tried, and of a stream file of `stream-bytes`, and 2,000 prefixes of the stream of a real
+series. Prints how often what came out. Wrong weights or positions, untyped errors and entries that are gone without a
+word are faults; exits 1 if there is one.
 """
 
 from __future__ import annotations
