@@ -77,8 +77,9 @@ class BitCoder(ABC):
         coded = self.u(32, int.from_bytes(given, "big")).to_bytes(4, "big")
         if coded == given:
             return value
+        # Python's floats do not keep a signalling NaN: it would not be written back as it was
+        self.check(not _is_signalling(int.from_bytes(coded, "little")), "a signalling NaN")
         (number,) = struct.unpack("<f", coded)
-        self.check(struct.pack("<f", number) == coded, "a signalling NaN")
         return float(number)
 
     def bits(self, n_bits: int, value: bytes, /) -> bytes:
@@ -91,6 +92,10 @@ class BitCoder(ABC):
         """Code bits that are zero in the editions known here."""
         if self.u(n_bits, 0):
             raise self.unsupported("a reserved bit is set")
+
+
+def _is_signalling(bits: int) -> bool:
+    return bits & 0x7FC0_0000 == 0x7F80_0000 and bool(bits & 0x003F_FFFF)
 
 
 class BitReader(BitCoder):
@@ -239,7 +244,8 @@ class BitWriter(BitCoder):
     def u(self, n_bits: int, value: int, /) -> int:
         """Write an unsigned number of `n_bits`."""
         value = operator.index(value)
-        self.check(0 <= value < 1 << n_bits, f"{value} is not an unsigned number of {n_bits} bits")
+        if value < 0 or value >> n_bits:
+            raise ValueError(f"{value:#x} is not an unsigned number of {n_bits} bits")
         n_bytes, left = divmod(self._n_pending + n_bits, 8)
         pending = self._pending << n_bits | value
         self._data += (pending >> left).to_bytes(n_bytes, "big")

@@ -140,10 +140,16 @@ def _parse_aggregate(framed: Unit, context: Context) -> Aggregate:
     try:
         unit = _read(Aggregate(), framed, context)
         unit.units = list(_contained(unit, framed, context))
+        _check_count(unit)
     except BitstreamError as error:
         message = f"an aggregate unit of an unknown form: {error.message}"
         raise UnsupportedError(message, byte_offset=framed.byte_offset, unit_index=framed.index) from error
     return unit
+
+
+def _check_count(unit: Aggregate) -> None:
+    if len(unit.units) != len(unit.summaries):
+        raise CorruptError(f"{len(unit.units)} units where {len(unit.summaries)} are announced")
 
 
 def _contained(unit: Aggregate, framed: Unit, context: Context) -> Iterator[SyntaxUnit]:
@@ -172,8 +178,16 @@ def _pack(unit: SyntaxUnit, context: Context) -> bytes:
     writer = BitWriter()
     written = unit.syntax(writer, context)
     for element in fields(unit):
-        if element.compare and element.name != "framing":
-            given, coded = getattr(unit, element.name), getattr(written, element.name)
-            writer.check(given == coded, f"{element.name}={given!r} has no place in this {type(unit).__name__}")
-    unit_type = unit.nnr_unit_type if isinstance(unit, UnknownUnit) else _TYPES[type(unit)]
-    return pack_unit(unit_type, bytes(writer), unit.framing)
+        # as members of tuples, as a number that is not equal to itself is still the same
+        given, coded = (getattr(unit, element.name),), (getattr(written, element.name),)
+        if element.compare and element.name != "framing" and given != coded:
+            raise ValueError(f"{element.name} has no place, or other content, in this {type(unit).__name__}")
+    return pack_unit(_type_of(unit), bytes(writer), unit.framing)
+
+
+def _type_of(unit: SyntaxUnit) -> int:
+    if not isinstance(unit, UnknownUnit):
+        return _TYPES[type(unit)]
+    if unit.nnr_unit_type in _CLASSES:
+        raise ValueError(f"nnr_unit_type {unit.nnr_unit_type} is not an unknown one")
+    return unit.nnr_unit_type

@@ -95,7 +95,7 @@ def pack_unit(unit_type: int, payload: bytes, framing: Framing = PLAIN) -> bytes
     '000402f1'
     """
     counter = framing.partial_data_counter
-    header = bytes([unit_type << 2 | framing.independently_decodable_flag << 1 | (counter is not None)])
+    header = bytes([unit_type << 2 | bool(framing.independently_decodable_flag) << 1 | (counter is not None)])
     header += b"" if counter is None else bytes([counter])
     size = 2 + len(header) + len(payload)
     if size < _SHORT_LIMIT and not framing.nnr_unit_size_flag:
