@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
 from typing import Self
@@ -293,7 +292,7 @@ class DataUnit(SyntaxUnit):
         if self.scan_order:
             block_size = 4 << self.scan_order
             heights = self._heights(dimensions, context)
-            count = sum(max(math.ceil(height / block_size) - 1, 0) for height in heights)
+            count = sum(max(height - 1, 0) // block_size for height in heights)
             self.entry_points = entry_points(c, count, given.entry_points, self.dq_flag)
 
     def _heights(self, dimensions: tuple[int, ...], context: Context) -> tuple[int, ...]:
