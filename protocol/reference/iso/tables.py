@@ -1,0 +1,19 @@
+"""The constants in protocol/tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parents[2] / "tables"
+
+
+def table(name: str) -> Any:
+    return json.loads((FOLDER / f"{name}.json").read_text())[name]
+
+
+LPS_RANGE: list[list[int]] = table("lps_range")
+ADAPTATION: list[int] = table("adaptation")
+INITIAL_STATES: list[dict[str, int]] = table("initial_states")
+DQ_STATES: list[list[int]] = table("dq_states")
