@@ -22,7 +22,7 @@ from protocol.reference.iso.data_unit import (
 )
 from protocol.reference.iso.dequantisation import step_size, values_of
 from protocol.reference.iso.incremental import State
-from protocol.reference.iso.layer import Rules
+from protocol.reference.iso.levels import Rules
 from protocol.reference.iso.parameter_sets import ParameterSet, read_lps, read_mps
 from protocol.reference.iso.payload import Coded, decode_payload
 from protocol.reference.iso.topology import read_topology

@@ -21,7 +21,8 @@ from protocol.reference.iso.data_unit import (
 )
 from protocol.reference.iso.engine import Codeword
 from protocol.reference.iso.incremental import State
-from protocol.reference.iso.layer import Layer, Rules, decode_layer
+from protocol.reference.iso.layer import decode_layer
+from protocol.reference.iso.levels import Layer, Rules
 
 
 @dataclass
