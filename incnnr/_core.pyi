@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from numpy import uint8
+from numpy import int32, uint8
 from numpy.typing import NDArray
 
 Bytes = NDArray[uint8]
@@ -40,3 +40,43 @@ def encode_flags(flags: Buffer, last_flags: Buffer, contexts: Bytes) -> bytes: .
 def decode_flags(coded: Buffer, flags: Bytes, last_flags: Buffer, contexts: Bytes) -> None: ...
 def reset_contexts(contexts: Bytes) -> None: ...
 def xxh64(data: Any, seed: int = 0) -> int: ...
+
+class NncLayer:
+    """One parameter of a data unit; see `NncLayer` in `core.h`."""
+
+    def __init__(
+        self,
+        levels: NDArray[int32],
+        height: int,
+        width: int,
+        *,
+        qp_bits: int = 0,
+        qp_delta: int = 0,
+        block_size: int = 0,
+        n_greater_flags: int = 11,
+        n_remainder_sets: int = 31,
+        codebook_size: int = 0,
+        zero_offset: int = 0,
+        has_preamble: bool = True,
+        has_parent: bool = False,
+        dependent: bool = False,
+        single_row_resets: bool = False,
+        history_contexts: bool = False,
+        row_skip: bool = False,
+        base: NDArray[int32] | None = None,
+        history: Bytes | None = None,
+        state_sets: Sequence[int] = (),
+    ) -> None: ...
+    @property
+    def qp_delta(self) -> int: ...
+    @property
+    def history_contexts(self) -> bool: ...
+    @property
+    def row_skip(self) -> bool: ...
+    @property
+    def state_sets(self) -> list[int]: ...
+    @property
+    def block_rows(self) -> list[tuple[int, int, int]]: ...
+
+def encode_nnc(layers: Sequence[NncLayer]) -> bytes: ...
+def decode_nnc(layers: Sequence[NncLayer], coded: Buffer) -> int: ...

@@ -161,6 +161,73 @@ void reset_contexts(WritableBytes contexts) {
     incnnr::reset_contexts(reinterpret_cast<incnnr::Context*>(contexts.data()), contexts.size() / sizeof(incnnr::Context));
 }
 
+using Levels = nb::ndarray<int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using ReadOnlyLevels = nb::ndarray<const int32_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+struct BoundLayer {
+    incnnr::NncLayer native;
+    std::vector<nb::object> alive;
+};
+
+void make_layer(BoundLayer* self, nb::handle levels, size_t height, size_t width, unsigned qp_bits, int qp_delta, unsigned block_size,
+                unsigned n_greater_flags, unsigned n_remainder_sets, unsigned codebook_size, unsigned zero_offset, bool has_preamble,
+                bool has_parent, bool dependent, bool single_row_resets, bool history_contexts, bool row_skip, nb::handle base,
+                nb::handle history, const std::vector<uint8_t>& state_sets) {
+    if (qp_bits > 16 || block_size > 64 || n_greater_flags < 1 || n_greater_flags > 256 || n_remainder_sets < 31 || n_remainder_sets > 32)
+        throw nb::value_error("a layer parameter is out of range");
+    if (codebook_size > 0 && zero_offset >= codebook_size) throw nb::value_error("zero_offset is outside the codebook");
+    for (uint8_t set : state_sets)
+        if (set > 8) throw nb::value_error("there are nine state sets");
+    new (self) BoundLayer{};
+    incnnr::NncLayer& l = self->native;
+    l = {height, width, qp_bits, block_size, n_greater_flags, n_remainder_sets, codebook_size, zero_offset, has_preamble,
+         has_parent, dependent, single_row_resets, nullptr, nullptr, nullptr, qp_delta, history_contexts, row_skip, state_sets, {}};
+    l.levels = checked_data<Levels>(levels, height * width, "levels have the wrong size", self->alive);
+    l.base = checked_data<ReadOnlyLevels>(base, height * width, "base has the wrong size", self->alive);
+    l.history = checked_data<ReadOnlyBytes>(history, height * width, "history has the wrong size", self->alive);
+    if (l.levels == nullptr) throw nb::value_error("a layer has no levels");
+}
+
+std::vector<incnnr::NncLayer> native_layers(const std::vector<BoundLayer*>& bound) {
+    std::vector<incnnr::NncLayer> layers;
+    for (const BoundLayer* layer : bound) layers.push_back(layer->native);
+    return layers;
+}
+
+nb::bytes encode_nnc(const std::vector<BoundLayer*>& bound) {
+    auto layers = native_layers(bound);
+    uint8_t* bytes = nullptr;
+    size_t n_bytes = 0;
+    Status status;
+    {
+        nb::gil_scoped_release unlocked;
+        status = incnnr::encode_nnc_codeword(layers.data(), layers.size(), &bytes, &n_bytes);
+    }
+    raise_unless_ok(status);
+    nb::bytes coded(bytes, n_bytes);
+    std::free(bytes);
+    return coded;
+}
+
+size_t decode_nnc(const std::vector<BoundLayer*>& bound, ReadOnlyBytes coded) {
+    auto layers = native_layers(bound);
+    size_t n_used = 0;
+    Status status;
+    {
+        nb::gil_scoped_release unlocked;
+        status = incnnr::decode_nnc_codeword(layers.data(), layers.size(), coded.data(), coded.size(), &n_used);
+    }
+    raise_unless_ok(status);
+    for (size_t i = 0; i < bound.size(); ++i) bound[i]->native = std::move(layers[i]);
+    return n_used;
+}
+
+std::vector<nb::tuple> block_rows(const BoundLayer& layer) {
+    std::vector<nb::tuple> rows;
+    for (const auto& row : layer.native.block_rows) rows.push_back(nb::make_tuple(row.n_bits, row.value, row.state));
+    return rows;
+}
+
 uint64_t xxh64(ReadOnlyBytes data, uint64_t seed) {
     nb::gil_scoped_release unlocked;
     return incnnr::xxh64(data.data(), data.size(), seed);
@@ -184,5 +251,19 @@ NB_MODULE(_core, m) {
     m.def("encode_flags", &encode_flags, nb::arg("flags"), nb::arg("last_flags"), nb::arg("contexts"));
     m.def("decode_flags", &decode_flags, nb::arg("coded"), nb::arg("flags"), nb::arg("last_flags"), nb::arg("contexts"));
     m.def("reset_contexts", &reset_contexts, nb::arg("contexts"));
+    nb::class_<BoundLayer>(m, "NncLayer")
+        .def("__init__", &make_layer, nb::arg("levels").none(), nb::arg("height"), nb::arg("width"), nb::kw_only(), nb::arg("qp_bits") = 0,
+             nb::arg("qp_delta") = 0, nb::arg("block_size") = 0, nb::arg("n_greater_flags") = 11, nb::arg("n_remainder_sets") = 31,
+             nb::arg("codebook_size") = 0, nb::arg("zero_offset") = 0, nb::arg("has_preamble") = true, nb::arg("has_parent") = false,
+             nb::arg("dependent") = false, nb::arg("single_row_resets") = false, nb::arg("history_contexts") = false,
+             nb::arg("row_skip") = false, nb::arg("base") = nb::none(), nb::arg("history") = nb::none(),
+             nb::arg("state_sets") = std::vector<uint8_t>())
+        .def_prop_ro("qp_delta", [](const BoundLayer& l) { return l.native.qp_delta; })
+        .def_prop_ro("history_contexts", [](const BoundLayer& l) { return l.native.history_contexts; })
+        .def_prop_ro("row_skip", [](const BoundLayer& l) { return l.native.row_skip; })
+        .def_prop_ro("state_sets", [](const BoundLayer& l) { return l.native.state_sets; })
+        .def_prop_ro("block_rows", &block_rows);
+    m.def("encode_nnc", &encode_nnc, nb::arg("layers"));
+    m.def("decode_nnc", &decode_nnc, nb::arg("layers"), nb::arg("coded"));
     m.def("xxh64", &xxh64, nb::arg("data"), nb::arg("seed") = 0);
 }

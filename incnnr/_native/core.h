@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace incnnr {
 
@@ -82,6 +83,45 @@ void find_changed(const Segment* segments, size_t n_segments, bool* changed, uns
 // which the caller releases with free().
 Status encode_flags(const uint8_t* flags, const uint8_t* last_flags, size_t n_flags, Context* contexts, uint8_t** bytes, size_t* n_bytes);
 Status decode_flags(const uint8_t* bytes, size_t n_bytes, const uint8_t* last_flags, size_t n_flags, Context* contexts, uint8_t* flags);
+
+// ---- ISO/IEC 15938-17 ----
+
+// One parameter of a data unit: what the unit's header and the codec's state say about it, and what its codeword adds.
+struct NncLayer {
+    size_t height;
+    size_t width;
+    unsigned qp_bits;           // 6 + qp_density; 0 where no qp is sent
+    unsigned block_size;        // 8 to 64; 0 scans row by row
+    unsigned n_greater_flags;   // cabac_unary_length_minus1 + 1
+    unsigned n_remainder_sets;  // 31; 32 in streams of NNCodec 1.x
+    unsigned codebook_size;     // 0: no codebook, or one that profile 0 does not look at
+    unsigned zero_offset;
+    bool has_preamble;          // profile 1
+    bool has_parent;            // parent_node_id_present_flag
+    bool dependent;             // dq_flag
+    bool single_row_resets;     // NNCodec 1.x: range 256 even with a single block row
+    const int32_t* base;        // levels of the parent, for temporal contexts; null without
+    const uint8_t* history;     // 1 where an earlier level was not zero; null for all 0
+    int32_t* levels;            // height * width, read by the encoder, written by the decoder
+    // Sent in the codeword: read by the encoder, written by the decoder.
+    int32_t qp_delta;
+    bool history_contexts;      // hist_dep_sig_prob_enabled_flag
+    bool row_skip;              // row_skip_enabled_flag
+    std::vector<uint8_t> state_sets;  // shift parameter id of each context, 0 where none is sent
+    // Written by the decoder, for each block row: where a decoder can enter the codeword.
+    struct EntryPoint {
+        uint64_t n_bits;        // taken before it, after the first 16
+        uint8_t value;
+        uint8_t state;
+    };
+    std::vector<EntryPoint> block_rows;
+};
+
+// One codeword holds the layers of a unit in turn. The encoder allocates `bytes`, which the caller releases with free();
+// the decoder says how many of `n_bytes` the codeword has. Status::corrupt: an impossible level, no terminating bin, or
+// more bits than there are.
+Status encode_nnc_codeword(NncLayer* layers, size_t n_layers, uint8_t** bytes, size_t* n_bytes);
+Status decode_nnc_codeword(NncLayer* layers, size_t n_layers, const uint8_t* bytes, size_t n_bytes, size_t* n_used);
 
 uint64_t xxh64(const uint8_t* data, size_t n_bytes, uint64_t seed);
 

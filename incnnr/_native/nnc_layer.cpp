@@ -1,0 +1,216 @@
+#include "nnc_layer.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+
+namespace incnnr {
+namespace {
+
+constexpr uint8_t next_state[8][2] = {{0, 2}, {7, 5}, {1, 3}, {6, 4}, {2, 0}, {5, 7}, {3, 1}, {4, 6}};
+
+template <class Coder>
+class LayerCoder {
+public:
+    LayerCoder(Coder& coder, NncLayer& layer) : coder_(coder), layer_(layer), at_{layer.n_greater_flags}, contexts_(at_.count()) {
+        for (NncContext& context : contexts_) start_from_set(context, 0);
+        layer_.state_sets.resize(contexts_.size());
+    }
+
+    NncFault run() {
+        if (layer_.qp_bits > 0) code_qp();
+        code_preamble();
+        code_state_sets();
+        code_block_rows();
+        return fault_;
+    }
+
+private:
+    void code_qp() {
+        const uint32_t mask = (uint32_t{1} << layer_.qp_bits) - 1;
+        const uint32_t sent = coder_.bypass(layer_.qp_bits, static_cast<uint32_t>(layer_.qp_delta) & mask);
+        const bool negative = sent >> (layer_.qp_bits - 1);
+        layer_.qp_delta = static_cast<int32_t>(negative ? sent | ~mask : sent);
+    }
+
+    void code_preamble() {
+        const bool present = layer_.has_preamble && layer_.width > 1 && layer_.height > 1 && layer_.codebook_size != 1;
+        layer_.history_contexts = present && layer_.has_parent && coder_.bypass(1, layer_.history_contexts);
+        layer_.row_skip = present && coder_.bypass(1, layer_.row_skip);
+        if (!layer_.row_skip) return;
+        skipped_rows_.resize(layer_.height);
+        for (size_t row = 0; row < layer_.height; ++row) skipped_rows_[row] = coder_.bit(contexts_[at_.row_skip()], Coder::is_encoder && is_zero_row(row));
+    }
+
+    bool is_zero_row(size_t row) const {
+        const int32_t* first = layer_.levels + row * layer_.width;
+        return std::all_of(first, first + layer_.width, [](int32_t level) { return level == 0; });
+    }
+
+    // ---- shift parameter ids ----
+
+    void code_state_sets() {
+        const unsigned n_states = layer_.dependent ? 8 : 1;
+        const bool temporal = layer_.base != nullptr;
+        const unsigned n = layer_.n_greater_flags;
+        const unsigned k = layer_.codebook_size;
+        const unsigned last = k > 0 ? k - 1 : 0;
+        const unsigned largest = std::max(layer_.zero_offset, last - std::min(last, layer_.zero_offset));
+        if (k != 1) {
+            code_sets_of(NncContexts::significant, 3 * n_states);
+            if (temporal) code_sets_of(NncContexts::significant_temporal, 2 * n_states);
+            if (layer_.history_contexts) code_sets_of(NncContexts::significant_history, n_states);
+            if (k == 0 || (layer_.zero_offset != 0 && layer_.zero_offset != last)) code_sets_of(NncContexts::sign, temporal ? 5 : 3);
+        }
+        code_sets_of(NncContexts::greater, k > 0 ? std::min(2 * n, 2 * largest) : 2 * n);
+        if (temporal) code_sets_of(at_.greater_temporal(), k > 0 ? std::min(2 * n, 2 * (largest - std::min(largest, 1u))) : 2 * n);
+        for (unsigned a = 0; a < layer_.n_remainder_sets; ++a)
+            if (k == 0 || n + (uint64_t{2} << a) - 2 < largest) code_sets_of(at_.remainder() + a, 1);
+    }
+
+    void code_sets_of(unsigned first, unsigned count) {
+        for (unsigned i = first; i < first + count; ++i) {
+            uint8_t& set = layer_.state_sets[i];
+            const bool sent = coder_.bit(contexts_[at_.state_set_present()], set != 0);
+            set = sent ? static_cast<uint8_t>(1 + coder_.bypass(3, set - 1u)) : uint8_t{0};
+            start_from_set(contexts_[i], set);
+        }
+    }
+
+    void restart_contexts() {
+        for (unsigned i = 0; i < contexts_.size(); ++i) {
+            NncContext fresh;
+            start_from_set(fresh, layer_.state_sets[i]);
+            contexts_[i].s0 = fresh.s0;
+            contexts_[i].s1 = fresh.s1;
+        }
+    }
+
+    // ---- scan ----
+
+    void code_block_rows() {
+        const size_t block = layer_.width > 1 && layer_.height > 1 ? layer_.block_size : 0;
+        const size_t rows_each = block ? block : layer_.height;
+        const size_t n_block_rows = rows_each ? (layer_.height + rows_each - 1) / rows_each : 0;
+        const bool resets = block && (n_block_rows > 1 || layer_.single_row_resets);
+        for (size_t i = 0; i < n_block_rows && fault_ == NncFault::none; ++i) {
+            if (resets) coder_.set_range_256();
+            if (resets && i > 0) restart_contexts();
+            if constexpr (!Coder::is_encoder) layer_.block_rows.push_back({coder_.n_bits_taken(), static_cast<uint8_t>(coder_.upper_value()), state_});
+            before_ = 0;
+            const size_t first = i * rows_each;
+            code_block_row(first, std::min(first + rows_each, layer_.height), block ? block : layer_.width);
+        }
+    }
+
+    void code_block_row(size_t first_row, size_t end_row, size_t block_width) {
+        for (size_t column = 0; column < layer_.width; column += block_width)
+            for (size_t row = first_row; row < end_row && fault_ == NncFault::none; ++row)
+                code_segment(row, column, std::min(column + block_width, layer_.width));
+    }
+
+    void code_segment(size_t row, size_t column, size_t end_column) {
+        if constexpr (!Coder::is_encoder)
+            if (coder_.has_overrun()) fault_ = NncFault::overrun;
+        if (layer_.row_skip && skipped_rows_[row]) {
+            if constexpr (!Coder::is_encoder) std::fill(layer_.levels + row * layer_.width + column, layer_.levels + row * layer_.width + end_column, 0);
+            // The standard's rule: by the width of the whole row, in every block. Cycles of zeros have lengths 1, 2 and 4.
+            if (layer_.dependent)
+                for (size_t i = 0; i < layer_.width % 4; ++i) state_ = next_state[state_][0];
+            return;
+        }
+        for (size_t i = row * layer_.width + column; i < row * layer_.width + end_column; ++i) code_level(i);
+    }
+
+    // ---- one weight ----
+
+    void code_level(size_t i) {
+        int64_t index = 0;
+        if constexpr (Coder::is_encoder) index = index_of_level(layer_.levels[i]);
+        index = code_index(index, layer_.base ? layer_.base[i] : 0, layer_.history_contexts && layer_.history && layer_.history[i]);
+        before_ = index;
+        if constexpr (!Coder::is_encoder) {
+            const int64_t level = level_of_index(index);
+            layer_.levels[i] = static_cast<int32_t>(level);
+            if (layer_.levels[i] != level) fault_ = NncFault::level_too_large;
+        }
+        if (layer_.dependent) state_ = next_state[state_][index & 1];
+    }
+
+    int64_t index_of_level(int64_t level) const {
+        if (!layer_.dependent) return level;
+        const int64_t magnitude = (std::llabs(level) + (state_ & 1)) / 2;
+        return level < 0 ? -magnitude : magnitude;
+    }
+
+    int64_t level_of_index(int64_t index) const {
+        if (!layer_.dependent || index == 0) return index;
+        return 2 * index - (index < 0 ? -1 : 1) * (state_ & 1);
+    }
+
+    int64_t code_index(int64_t index, int32_t base, bool was_significant) {
+        const unsigned k = layer_.codebook_size;
+        if (k == 1) return 0;
+        if (!coder_.bit(contexts_[significance_context(base, was_significant)], index != 0)) return 0;
+        const bool negative = code_sign(index < 0, base);
+        const int64_t most = k == 0 ? std::numeric_limits<int64_t>::max() : negative ? layer_.zero_offset : k - 1 - layer_.zero_offset;
+        const int64_t magnitude = code_magnitude(std::llabs(index), most, negative, base);
+        return negative ? -magnitude : magnitude;
+    }
+
+    unsigned significance_context(int32_t base, bool was_significant) const {
+        if (was_significant) return NncContexts::significant_history + state_;
+        if (base != 0) return NncContexts::significant_temporal + 2 * state_ + (base > 1 || base < -1);
+        return NncContexts::significant + 3 * state_ + sign_class(before_);
+    }
+
+    static unsigned sign_class(int64_t value) { return value == 0 ? 0 : value < 0 ? 1 : 2; }
+
+    bool code_sign(bool negative, int32_t base) {
+        if (layer_.codebook_size > 0 && layer_.zero_offset == 0) return false;
+        if (layer_.codebook_size > 0 && layer_.zero_offset == layer_.codebook_size - 1) return true;
+        const unsigned context = base != 0 ? NncContexts::sign_temporal + (base > 0) : NncContexts::sign + sign_class(before_);
+        return coder_.bit(contexts_[context], negative);
+    }
+
+    int64_t code_magnitude(int64_t magnitude, int64_t most, bool negative, int32_t base) {
+        int64_t reached = 1;
+        if (most <= 1) return reached;
+        const int64_t base_magnitude = std::llabs(base);
+        for (unsigned j = 0; j < layer_.n_greater_flags; ++j) {
+            const unsigned context = base != 0 ? at_.greater_temporal() + 2 * j + (base_magnitude < j) : NncContexts::greater + 2 * j + negative;
+            if (!coder_.bit(contexts_[context], magnitude > reached)) return reached;
+            ++reached;
+            if (reached == most) return reached;
+        }
+        return code_remainder(magnitude, reached, most);
+    }
+
+    int64_t code_remainder(int64_t magnitude, int64_t reached, int64_t most) {
+        unsigned n_bits = 0;
+        for (unsigned a = 0; a <= 30; ++a) {
+            const int64_t step = int64_t{1} << n_bits;
+            if (!coder_.bit(contexts_[at_.remainder() + a], magnitude - reached >= step)) break;
+            reached += step;
+            ++n_bits;
+            if (most < reached + (int64_t{1} << n_bits)) break;
+        }
+        return reached + coder_.bypass(n_bits, static_cast<uint32_t>(magnitude - reached));
+    }
+
+    Coder& coder_;
+    NncLayer& layer_;
+    NncContexts at_;
+    std::vector<NncContext> contexts_;
+    std::vector<uint8_t> skipped_rows_;
+    int64_t before_ = 0;
+    uint8_t state_ = 0;
+    NncFault fault_ = NncFault::none;
+};
+
+}  // namespace
+
+NncFault encode_layer(NncEncoder& coder, NncLayer& layer) { return LayerCoder<NncEncoder>(coder, layer).run(); }
+NncFault decode_layer(NncDecoder& coder, NncLayer& layer) { return LayerCoder<NncDecoder>(coder, layer).run(); }
+
+}  // namespace incnnr

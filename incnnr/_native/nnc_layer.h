@@ -1,0 +1,34 @@
+// One parameter of an NNR data unit inside an arithmetic codeword: preamble, shift ids, weights.
+//
+// Encoding and decoding share one description of the syntax. Context numbers are those of edition 2.
+#pragma once
+
+#include "core.h"
+#include "nnc_engine.h"
+
+namespace incnnr {
+
+enum class NncFault { none, level_too_large, overrun };
+
+NncFault encode_layer(NncEncoder& coder, NncLayer& layer);
+NncFault decode_layer(NncDecoder& coder, NncLayer& layer);
+
+// First context and number of contexts of each group.
+struct NncContexts {
+    static constexpr unsigned significant = 0;
+    static constexpr unsigned significant_temporal = 24;
+    static constexpr unsigned significant_history = 40;
+    static constexpr unsigned sign = 48;
+    static constexpr unsigned sign_temporal = 51;
+    static constexpr unsigned greater = 53;
+
+    unsigned n_greater_flags;
+
+    unsigned greater_temporal() const { return greater + 2 * n_greater_flags; }
+    unsigned remainder() const { return greater + 4 * n_greater_flags; }
+    unsigned state_set_present() const { return remainder() + 34; }
+    unsigned row_skip() const { return remainder() + 36; }
+    unsigned count() const { return remainder() + 37; }
+};
+
+}  // namespace incnnr
