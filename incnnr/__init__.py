@@ -1,6 +1,6 @@
 """Send a neural network once, and from then on only what changed."""
 
-from incnnr import testing
+from incnnr import nnc, testing
 from incnnr.checkpoints import Checkpoint, read, write
 from incnnr.errors import IncnnrError
 from incnnr.incremental import Decoder, Encoder, Limits, Update
@@ -17,6 +17,7 @@ __all__ = [
     "Model",
     "Position",
     "Update",
+    "nnc",
     "open",
     "read",
     "testing",

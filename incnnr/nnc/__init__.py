@@ -1,1 +1,7 @@
-"""The NNR/NNC bitstream (ISO/IEC 15938-17): units, and the bits in them."""
+"""The NNR/NNC bitstream (ISO/IEC 15938-17): units, the bits in them, and the weights."""
+
+from incnnr.nnc.bitstream import decode
+from incnnr.nnc.parse import parse
+from incnnr.nnc.state import IncrementalState
+
+__all__ = ["IncrementalState", "decode", "parse"]
