@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -103,10 +103,12 @@ def decode_tensors(
     decoded: dict[str, DecodedTensor] = {}
     n_bytes = 0
     for unit, context in _data_units(data, Context(tensor_dimensions=shapes)):
-        n_bytes += 4 * prod(unit.dimensions(context))
+        members = _members(unit, context)
+        n_bytes += sum(4 * prod(member.shape) for member in members)
         if n_bytes > max_bytes:
             raise LimitExceededError(f"more than {max_bytes} bytes of weights", byte_offset=unit.byte_offset)
-        for member in _decode_unit(unit, context, nodes):
+        _decode_unit(members, unit, context, nodes)
+        for member in members:
             decoded[member.name] = member.decoded()
             if unit.nnr_compressed_data_unit_payload_type != PayloadType.RAW_FLOAT:
                 nodes[member.name] = member.node(context, nodes.get(member.name))
@@ -135,7 +137,7 @@ class _Member:
     unit: DataUnit
     codebook: Codebook | None
     is_integer: bool
-    levels: Levels
+    levels: Levels = field(default_factory=lambda: np.empty(0, np.int32))
     layer: NncLayer | None = None
     step_size: float = 0.0
     raw: NDArray[np.float32] | None = None
@@ -161,20 +163,19 @@ class _Member:
         return Node(unit.device_id, unit.parameter_id, unit.put_node_depth, self.levels, history, self.shape)
 
 
-def _decode_unit(unit: DataUnit, context: Context, nodes: dict[str, Node]) -> list[_Member]:
-    members = _members(unit, context)
+def _decode_unit(members: list[_Member], unit: DataUnit, context: Context, nodes: dict[str, Node]) -> None:
     if unit.nnr_compressed_data_unit_payload_type == PayloadType.RAW_FLOAT:
-        (members[0].raw,) = (_raw_floats(unit, members[0]),)
-        return members
+        members[0].raw = _raw_floats(unit, members[0])
+        return
     for member in members:
         _check_parent(member, nodes.get(member.name))
+        member.levels = np.empty(prod(member.shape), np.int32)
     try:
         _decode_codeword(members, unit, context, nodes, nncodec_1=False)
     except CorruptError as error:
         if context.general_profile_idc != 0:
             raise _placed(error, unit) from None
         _decode_codeword_of_nncodec_1(members, unit, context, nodes, error)
-    return members
 
 
 def _decode_codeword_of_nncodec_1(
@@ -240,7 +241,7 @@ def _members(unit: DataUnit, context: Context) -> list[_Member]:
     factors: list[tuple[int, ...]] = [(rows, rank), (rank, prod(dims) // max(rows, 1))]
 
     def member(name: str, shape: tuple[int, ...], codebook: Codebook | None) -> _Member:
-        return _Member(name, shape, unit, codebook, is_integer, np.empty(prod(shape), np.int32))
+        return _Member(name, shape, unit, codebook, is_integer)
 
     if unit.nnr_compressed_data_unit_payload_type != PayloadType.BLOCK:
         shape = factors[context.awaits_h] if types & ParameterTypes.DECOMPOSED else dims
@@ -290,10 +291,9 @@ def _mismatch(member: _Member, actual: str) -> ReferenceMismatchError:
 
 
 def _raw_floats(unit: DataUnit, member: _Member) -> NDArray[np.float32]:
-    if len(unit.payload) != 4 * member.levels.size:
-        raise CorruptError(
-            f"{member.levels.size} floats in {len(unit.payload)} bytes", byte_offset=unit.payload_byte_offset
-        )
+    n = prod(member.shape)
+    if len(unit.payload) != 4 * n:
+        raise CorruptError(f"{n} floats in {len(unit.payload)} bytes", byte_offset=unit.payload_byte_offset)
     return np.frombuffer(unit.payload, "<f4").astype(np.float32)
 
 
