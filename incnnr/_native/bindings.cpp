@@ -4,6 +4,9 @@
 #include <nanobind/stl/vector.h>
 
 #include <cstdlib>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <limits>
 #include <memory>
 #include <new>
@@ -228,6 +231,14 @@ std::vector<nb::tuple> block_rows(const BoundLayer& layer) {
     return rows;
 }
 
+// glibc keeps freed memory that lies below anything still in use.
+void trim_memory() {
+#ifdef __GLIBC__
+    nb::gil_scoped_release unlocked;
+    malloc_trim(0);
+#endif
+}
+
 uint64_t xxh64(ReadOnlyBytes data, uint64_t seed) {
     nb::gil_scoped_release unlocked;
     return incnnr::xxh64(data.data(), data.size(), seed);
@@ -265,5 +276,6 @@ NB_MODULE(_core, m) {
         .def_prop_ro("block_rows", &block_rows);
     m.def("encode_nnc", &encode_nnc, nb::arg("layers"));
     m.def("decode_nnc", &decode_nnc, nb::arg("layers"), nb::arg("coded"));
+    m.def("trim_memory", &trim_memory);
     m.def("xxh64", &xxh64, nb::arg("data"), nb::arg("seed") = 0);
 }

@@ -1,6 +1,6 @@
 """Slices of tensors to codewords and back: the only caller of the native coders."""
 
-from incnnr.coding.codewords import Coding, Segment, decode, encode, find_changed, xxh64
+from incnnr.coding.codewords import Coding, Segment, decode, encode, find_changed, trim_memory, xxh64
 from incnnr.coding.contexts import (
     SLICE_CONTEXTS_BYTES,
     decode_flags,
@@ -25,5 +25,6 @@ __all__ = [
     "fresh_slice_contexts",
     "group_sizes",
     "slice_elements",
+    "trim_memory",
     "xxh64",
 ]

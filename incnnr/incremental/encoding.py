@@ -68,6 +68,9 @@ def encode_update(
     digest = digest_of(tensors)
     end = End(digest, chain_of(parent_chain, units, digest))
     data = b"".join([*units, end.pack()])
+    if len(data) > UNIT_BYTES:
+        units.clear()
+        coding.trim_memory()  # the buffers of a large update are of no use to the updates after it
     position = Position(sequence, end.chain, digest)
     stats = UpdateStats(
         n_bytes=len(data),
