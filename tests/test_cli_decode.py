@@ -140,3 +140,16 @@ def test_stdout_gets_safetensors_where_no_format_is_known(tmp_path: Path) -> Non
     (tmp_path / "again.safetensors").write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
     again = incnnr.read(tmp_path / "again.safetensors")
     assert all((again[name] == array).all() for name, array in weights(0).items())
+
+
+def test_a_stream_that_was_cut_short_gives_what_arrived_and_says_so(
+    stream: Path, originals: list[Path], tmp_path: Path
+) -> None:
+    stream.write_bytes(stream.read_bytes()[:-5])
+    result = run("decode", stream, "-o", tmp_path / "out.safetensors")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "never arrived whole" in result.stderr
+    assert (tmp_path / "out.safetensors").read_bytes() == originals[1].read_bytes()
+    checked = run("verify", stream)
+    assert (checked.exit_code, checked.stdout) == (0, "2 entries, all sound\n")
+    assert "never arrived whole" in checked.stderr

@@ -98,6 +98,14 @@ def test_append_makes_a_stream_where_there_is_none(folder: Path, tmp_path: Path)
         assert len(stream) == N_CHECKPOINTS
 
 
+def test_append_and_force_together_are_refused_and_touch_nothing(folder: Path, tmp_path: Path) -> None:
+    stream = tmp_path / "run.incnnr"
+    assert run("encode", folder, "-o", stream).exit_code == 0
+    before = stream.read_bytes()
+    assert run("encode", folder, "-o", stream, "--append", "--force").exit_code == 2
+    assert stream.read_bytes() == before
+
+
 def test_force_replaces_a_stream(folder: Path, tmp_path: Path) -> None:
     stream = tmp_path / "run.incnnr"
     run("encode", folder, "-o", stream)

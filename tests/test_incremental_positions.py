@@ -32,6 +32,10 @@ def test_an_update_read_from_bytes_knows_its_place(series):
         assert read.position.digest == update.position.digest
 
 
+def test_an_update_is_shown_without_its_bytes(series):
+    assert len(repr(Encoder().encode(series[0]))) < 500
+
+
 def test_a_repeated_or_older_update_is_stale_and_leaves_the_decoder_alone(series):
     updates = encoded(Encoder(), series[:4])
     decoder = Decoder()

@@ -10,7 +10,7 @@ import click
 from incnnr import checkpoints, stream
 from incnnr.checkpoints.registry import FILE_FORMATS
 from incnnr.cli.options import stream_argument, threads_option
-from incnnr.cli.output import busy, standard_error
+from incnnr.cli.output import busy, standard_error, tell_of_torn_tail
 from incnnr.cli.targets import STDOUT, send
 from incnnr.tensors import Model
 
@@ -26,12 +26,14 @@ def decode(path: Path, output: str, step: int | None, index: int | None, threads
 
     The extension of -o chooses the format. In the format it was made from, a checkpoint is rebuilt with all its
     metadata: a safetensors file encoded without loss byte for byte, a folder shard by shard. What is there already is
-    replaced in one step once the new one is complete.
+    replaced in one step once the new one is complete. A stream that ends in the middle of an entry gives those before
+    it, and a word about that on stderr.
     """
     if step is not None and index is not None:
         raise click.UsageError("--step and --index both name an entry: give one of them.")
     with busy(standard_error(), "decoding"), stream.open(path, threads=threads) as reader:
         model = chosen(reader, step, index)
+        tell_of_torn_tail(reader.torn_bytes)
     if output == STDOUT:
         write_to_stdout(model)
     else:
@@ -51,7 +53,7 @@ def chosen(reader: stream.StreamReader, step: int | None, index: int | None) -> 
         raise click.ClickException("the stream holds no entries yet.")
     if step is not None:
         if all(entry.step != step for entry in reader.entries):
-            raise click.ClickException(f"no entry has step {step}.")
+            raise click.ClickException(f"no entry has step {step}: incnnr inspect lists the steps.")
         return reader.at(step=step)
     index = -1 if index is None else index
     if not -n_entries <= index < n_entries:

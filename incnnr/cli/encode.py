@@ -20,7 +20,8 @@ from incnnr.cli.reports import entry_record
 from incnnr.cli.targets import STDOUT, Mode, Target, refuse_json_on_stdout, writing
 from incnnr.errors import CheckpointError
 from incnnr.stream import Entry
-from incnnr.watch.identity import append, content_digest
+from incnnr.watch.identity import append as append_candidate
+from incnnr.watch.identity import content_digest
 from incnnr.watch.scan import Candidate, signature_of
 
 STDIN = "-"
@@ -29,12 +30,19 @@ STDIN = "-"
 @click.command(short_help="Encode checkpoints into a stream.")
 @click.argument("sources", metavar="CKPT...", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="STREAM", required=True, help="The stream file to make; '-' is stdout.")
-@click.option("--append", "action", flag_value="append", help="Continue the stream if there is one.")
-@click.option("--force", "action", flag_value="force", help="Replace the stream if there is one.")
+@click.option("--append", is_flag=True, help="Continue the stream if there is one, whatever it holds already.")
+@click.option("--force", is_flag=True, help="Replace the stream if there is one.")
 @encoding_options
 @json_option
 def encode(
-    sources: tuple[str, ...], output: str, action: str | None, keyframe_every: int, as_json: bool, **knobs: Any
+    sources: tuple[str, ...],
+    output: str,
+    *,
+    append: bool,
+    force: bool,
+    keyframe_every: int,
+    as_json: bool,
+    **knobs: Any,
 ) -> None:
     """Encode checkpoints, in the order given, as the entries of one stream.
 
@@ -45,7 +53,7 @@ def encode(
     replaced.
     """
     refuse_json_on_stdout(as_json, output)
-    mode = mode_for(output, action)
+    mode = mode_for(output, append=append, force=force)
     options = encoder_options(**knobs)
     with ExitStack() as stack:
         paths = [path for source in sources for path in expanded(source, stack)]
@@ -69,17 +77,19 @@ class Encoded:
     ignored: tuple[str, ...]
 
 
-def mode_for(output: str, action: str | None) -> Mode:
+def mode_for(output: str, *, append: bool, force: bool) -> Mode:
     """Return the mode to open the stream in: nothing that exists is touched unless the command line says so."""
-    if output == STDOUT:
-        if action is not None:
-            raise click.UsageError(f"--{action} needs a file: stdout holds nothing yet.")
-        return "x"
-    if action is None and Path(output).exists():
-        raise click.UsageError(f"{output} exists: --append continues it, --force replaces it.")
-    if action == "append":
+    if append and force:
+        raise click.UsageError("--append continues a stream and --force replaces it: give one of them.")
+    if output == STDOUT and (append or force):
+        raise click.UsageError(f"--{'append' if append else 'force'} needs a file: stdout holds nothing yet.")
+    if append:
         return "a"
-    return "w" if action == "force" else "x"
+    if force:
+        return "w"
+    if output != STDOUT and Path(output).exists():
+        raise click.UsageError(f"{output} exists: --append continues it, --force replaces it.")
+    return "x"
 
 
 def expanded(source: str, stack: ExitStack) -> list[Path]:
@@ -108,7 +118,7 @@ def encoded_from(path: Path, target: Target) -> Encoded:
     candidate = Candidate(path.name or path.resolve().name, path, signature_of(path))
     checkpoint = checkpoints.read(path)
     try:
-        entry = append(target.writer, checkpoint, candidate, content_digest(path, candidate.signature))
+        entry = append_candidate(target.writer, checkpoint, candidate, content_digest(path, candidate.signature))
     except (TypeError, ValueError) as error:
         raise CheckpointError(path, str(error)) from error
     target.forward()

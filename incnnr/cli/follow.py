@@ -21,9 +21,10 @@ from incnnr.watch import Follower
 @threads_option
 @json_option
 def follow(path: Path, output: Path, threads: int | None, as_json: bool) -> None:
-    """Apply the updates of STREAM as they arrive and replace -o by each new checkpoint, in one step.
+    """Apply the updates of STREAM as they arrive and replace -o by the newest checkpoint, in one step.
 
-    STREAM may still be made by somebody else, or '-' for stdin, which ends it. One line is printed for every update.
+    STREAM may still be made by somebody else, or '-' for stdin, which ends it. One line is printed for every checkpoint
+    written; where several entries are waiting, only the newest is.
     SIGINT or SIGTERM ends it after the update in hand.
     """
     console = standard_output()

@@ -108,7 +108,8 @@ ENCODING_OPTIONS = (
         type=click.IntRange(min=1),
         default=500,
         show_default=True,
-        help="Largest number of updates from one keyframe to the next.",
+        help="Largest number of entries from one keyframe to the next; there is one sooner once the updates since the "
+        "last add up to its bytes, so that any entry costs at most about two keyframes to read.",
     ),
     threads_option,
 )

@@ -23,6 +23,14 @@ def standard_error() -> Console:
     return Console(stderr=True, soft_wrap=True, highlight=False)
 
 
+def tell_of_torn_tail(n_bytes: int) -> None:
+    """Say on stderr what a reader passes over: the end of a write that was cut short, or of a transfer."""
+    if n_bytes:
+        standard_error().print(
+            f"{count(n_bytes)} bytes at the end belong to an entry that never arrived whole", style="yellow"
+        )
+
+
 def busy(console: Console, words: str) -> AbstractContextManager[object]:
     """Show on a terminal that something goes on; in a pipe, nothing."""
     return console.status(Text(printable(words))) if console.is_terminal else nullcontext()

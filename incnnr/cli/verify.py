@@ -11,7 +11,7 @@ from rich.text import Text
 
 from incnnr import stream
 from incnnr.cli.options import json_option, stream_argument, threads_option
-from incnnr.cli.output import busy, print_json, quantity, standard_output
+from incnnr.cli.output import busy, print_json, quantity, standard_output, tell_of_torn_tail
 from incnnr.stream import Fault
 from incnnr.stream.verify import faults_of
 
@@ -24,8 +24,8 @@ from incnnr.stream.verify import faults_of
 def verify(path: Path, *, quick: bool, threads: int | None, as_json: bool) -> None:
     """Decode every entry of STREAM, compare the digest of its weights, and list what is damaged.
 
-    Exit status 1 if anything is. A torn tail, which a crash while writing leaves, is no damage: all that was committed
-    is there. With --json: one object for each fault, then one with the totals under "total".
+    Exit status 1 if anything is. A torn tail, which a crash while writing leaves, is no damage, all that was committed
+    is there; stderr tells of it. With --json: one object for each fault, then one with the totals under "total".
     """
     console = standard_output()
     with busy(console, f"verifying {path}"), stream.open(path, threads=threads) as reader:
@@ -34,6 +34,7 @@ def verify(path: Path, *, quick: bool, threads: int | None, as_json: bool) -> No
             n_faults += 1
             n_lost += fault.index is not None
             print_fault(fault, console, as_json=as_json)
+        tell_of_torn_tail(reader.torn_bytes)
     if as_json:
         print_json({"total": {"n_entries": n_entries, "n_damaged": n_lost, "n_faults": n_faults}})
     elif not n_faults:

@@ -173,10 +173,9 @@ class Decoder:
                 return False
         elif parent == actual:
             return True
-        named = f"follows {parent}" if parent else "is a keyframe"
-        raise _mismatch(update, actual)(
-            f"update {update.position} {named}, the decoder holds {actual}", expected=parent, actual=actual
-        )
+        named = f"follows {parent}" if parent else "is a keyframe that is not newer; reset() would take it"
+        held = f"the decoder holds {actual or 'nothing yet'}"
+        raise _mismatch(update, actual)(f"update {update.position} {named}: {held}", expected=parent, actual=actual)
 
 
 def _mismatch(update: ParsedUpdate, held: Position | None) -> type[StaleUpdateError | GapError | DivergedError]:

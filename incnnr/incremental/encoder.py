@@ -25,7 +25,8 @@ class Encoder:
     base : mapping of str to array, optional
         Weights that the other side already holds; no keyframe is sent.
     max_error : float or mapping of pattern to float or None, optional
-        Bound of |decoded - given| for every weight of every update. See `Quality` for patterns.
+        Bound of |decoded - given| for every weight of every update. Of shell-style patterns of tensor names the first
+        that matches counts; None, like no match, means lossless.
     qp : int or mapping of pattern to int or None, optional
         The standard's quantisation parameter instead: a step size of 2**(qp / 4), interpolated in between.
     threads : int, optional

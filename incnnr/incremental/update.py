@@ -70,7 +70,7 @@ class Update:
     (True, 3)
     """
 
-    data: bytes
+    data: bytes = field(repr=False)
     position: Position
     parent: Position | None
     stats: UpdateStats | None = field(default=None, compare=False)
