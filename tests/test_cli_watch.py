@@ -220,3 +220,9 @@ def test_follow_tells_of_a_damaged_stream_in_one_line(folder: Path, tmp_path: Pa
         _, errors = follow.communicate(timeout=PATIENCE_SECONDS)
     assert (follow.returncode, len(errors.splitlines())) == (1, 1)
     assert not (tmp_path / "current.npz").exists()
+
+
+def test_a_file_is_no_folder_to_watch(tmp_path: Path) -> None:
+    (tmp_path / "model.npz").touch()
+    assert run("watch", tmp_path / "model.npz", "-o", tmp_path / "run.incnnr").exit_code == 2
+    assert not (tmp_path / "run.incnnr").exists()

@@ -167,4 +167,4 @@ def print_accuracy(console: Console, routes: list[Route], test: Digits, n_epochs
 
 
 if __name__ == "__main__":
-    demo()
+    demo(prog_name="incnnr demo")

@@ -18,7 +18,7 @@ STREAM_HELP = "The stream: created, or continued where it ends; '-' is stdout."
 
 
 @click.command(short_help="Encode the checkpoints of a folder as they appear.")
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("-o", "--output", metavar="STREAM", required=True, help=STREAM_HELP)
 @click.option("--once", is_flag=True, help="Encode what is there and end, with status 1 if a checkpoint is bad.")
 @click.option(
