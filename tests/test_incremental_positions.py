@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xxhash
 
 from incnnr import Decoder, Encoder, Update
-from incnnr.errors import BitstreamError, DivergedError, GapError, StaleUpdateError, StateError
+from incnnr.errors import BitstreamError, DivergedError, GapError, LimitExceededError, StaleUpdateError, StateError
+from incnnr.incremental.snapshot import MAGIC
 from tests.weights import exact, trained
 
 
@@ -234,6 +236,13 @@ def test_a_state_without_weights_takes_only_the_right_ones(series):
 def test_there_is_nothing_to_save_before_the_first_keyframe():
     with pytest.raises(StateError):
         Decoder().to_bytes()
+
+
+def test_a_saved_state_that_claims_terabytes_is_beyond_the_limits():
+    frame = bytes.fromhex("28b52ffde0") + (1 << 40).to_bytes(8, "little")  # zstandard, content size in 8 bytes
+    data = MAGIC + len(frame).to_bytes(8, "little") + frame
+    with pytest.raises(LimitExceededError):
+        Decoder.from_bytes(data + xxhash.xxh64_intdigest(data).to_bytes(8, "little"))
 
 
 def test_every_damaged_state_is_refused():

@@ -89,6 +89,12 @@ void raise_unless_ok(Status status) {
     if (status == Status::corrupt) throw nb::value_error("corrupt codeword");
 }
 
+// Python's copy of bytes that a kernel allocated, which are released also if there is no memory for the copy.
+nb::bytes taken(uint8_t* bytes, size_t n_bytes) {
+    const std::unique_ptr<uint8_t, decltype(&std::free)> owned(bytes, &std::free);
+    return nb::bytes(bytes, n_bytes);
+}
+
 std::vector<nb::bytes> encode(const Codewords& bound, unsigned threads) {
     Batch batch(bound);
     for (const auto& segment : batch.segments)
@@ -100,8 +106,11 @@ std::vector<nb::bytes> encode(const Codewords& bound, unsigned threads) {
     }
     std::vector<nb::bytes> coded;
     for (auto& codeword : batch.codewords) {
-        if (status == Status::ok) coded.emplace_back(codeword.bytes, codeword.n_bytes);
-        std::free(codeword.bytes);
+        if (status == Status::ok) {
+            coded.push_back(taken(codeword.bytes, codeword.n_bytes));
+        } else {
+            std::free(codeword.bytes);
+        }
     }
     raise_unless_ok(status);
     batch.copy_back(bound);
@@ -150,9 +159,7 @@ nb::bytes encode_flags(ReadOnlyBytes flags, ReadOnlyBytes last_flags, WritableBy
     uint8_t* bytes = nullptr;
     size_t n_bytes = 0;
     raise_unless_ok(incnnr::encode_flags(flags.data(), last_flags.data(), flags.size(), contexts_in(contexts, last_flags), &bytes, &n_bytes));
-    nb::bytes coded(bytes, n_bytes);
-    std::free(bytes);
-    return coded;
+    return taken(bytes, n_bytes);
 }
 
 void decode_flags(ReadOnlyBytes coded, WritableBytes flags, ReadOnlyBytes last_flags, WritableBytes contexts) {
@@ -207,9 +214,7 @@ nb::bytes encode_nnc(const std::vector<BoundLayer*>& bound) {
         status = incnnr::encode_nnc_codeword(layers.data(), layers.size(), &bytes, &n_bytes);
     }
     raise_unless_ok(status);
-    nb::bytes coded(bytes, n_bytes);
-    std::free(bytes);
-    return coded;
+    return taken(bytes, n_bytes);
 }
 
 size_t decode_nnc(const std::vector<BoundLayer*>& bound, ReadOnlyBytes coded) {

@@ -52,18 +52,22 @@ void in_parallel(size_t n_items, unsigned n_threads, Work work) {
     for (size_t i = 0; i < n_started; ++i) threads[i].join();
 }
 
-std::unique_ptr<IntraContexts> fresh_intra_contexts() {
-    std::unique_ptr<IntraContexts> contexts(new (std::nothrow) IntraContexts);
-    if (contexts) reset_contexts(reinterpret_cast<Context*>(contexts.get()), sizeof(IntraContexts) / sizeof(Context));
-    return contexts;
+// Large enough to be worth leaving out of the many codewords that hold only differences.
+Status make_intra_contexts(const Codeword& codeword, std::unique_ptr<IntraContexts>& contexts) {
+    const Segment* const end = codeword.segments + codeword.n_segments;
+    if (std::none_of(static_cast<const Segment*>(codeword.segments), end, [](const Segment& s) { return s.coding == Coding::intra; })) return Status::ok;
+    contexts.reset(new (std::nothrow) IntraContexts);
+    if (!contexts) return Status::out_of_memory;
+    reset_contexts(reinterpret_cast<Context*>(contexts.get()), sizeof(IntraContexts) / sizeof(Context));
+    return Status::ok;
 }
 
 Status encode_codeword(Codeword& codeword) {
-    const auto intra = fresh_intra_contexts();
-    if (!intra) return Status::out_of_memory;
+    std::unique_ptr<IntraContexts> intra;
+    if (const Status status = make_intra_contexts(codeword, intra); status != Status::ok) return status;
     ByteSink sink;
     Encoder coder(sink);
-    for (size_t i = 0; i < codeword.n_segments; ++i) encode_segment(coder, codeword.segments[i], *intra);
+    for (size_t i = 0; i < codeword.n_segments; ++i) encode_segment(coder, codeword.segments[i], intra.get());
     coder.finish();
     if (sink.failed()) return Status::out_of_memory;
     codeword.n_bytes = sink.size();
@@ -72,10 +76,10 @@ Status encode_codeword(Codeword& codeword) {
 }
 
 Status decode_codeword(Codeword& codeword) {
-    const auto intra = fresh_intra_contexts();
-    if (!intra) return Status::out_of_memory;
+    std::unique_ptr<IntraContexts> intra;
+    if (const Status status = make_intra_contexts(codeword, intra); status != Status::ok) return status;
     Decoder coder(codeword.bytes, codeword.n_bytes);
-    for (size_t i = 0; i < codeword.n_segments; ++i) decode_segment(coder, codeword.segments[i], *intra);
+    for (size_t i = 0; i < codeword.n_segments; ++i) decode_segment(coder, codeword.segments[i], intra.get());
     return coder.finish();
 }
 

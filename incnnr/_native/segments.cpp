@@ -264,13 +264,13 @@ void code_quantized(Coder& coder, Segment& segment) {
 // ---------------------------------------------------------------------------------------------------------------------
 
 template <class Coder>
-void code_segment(Coder& coder, Segment& segment, IntraContexts& intra) {
+void code_segment(Coder& coder, Segment& segment, IntraContexts* intra) {
     segment.n_changed = 0;
     segment.largest_error = 0;
     with_kind(segment.kind, [&](auto constant) {
         constexpr Kind kind = decltype(constant)::value;
         if (segment.coding == Coding::intra) {
-            code_intra<kind>(coder, segment, intra);
+            code_intra<kind>(coder, segment, *intra);
         } else if (segment.coding == Coding::inter) {
             code_inter<kind>(coder, segment);
         } else if constexpr (has_real(kind)) {
@@ -294,8 +294,8 @@ bool quantization_changes(const Segment& segment) {
 
 }  // namespace
 
-void encode_segment(Encoder& coder, Segment& segment, IntraContexts& intra) { code_segment(coder, segment, intra); }
-void decode_segment(Decoder& coder, Segment& segment, IntraContexts& intra) { code_segment(coder, segment, intra); }
+void encode_segment(Encoder& coder, Segment& segment, IntraContexts* intra) { code_segment(coder, segment, intra); }
+void decode_segment(Decoder& coder, Segment& segment, IntraContexts* intra) { code_segment(coder, segment, intra); }
 
 bool is_changed(const Segment& segment) {
     if (segment.coding == Coding::intra || segment.reference == nullptr) return true;

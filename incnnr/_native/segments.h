@@ -6,8 +6,9 @@
 
 namespace incnnr {
 
-void encode_segment(Encoder& coder, Segment& segment, IntraContexts& intra);
-void decode_segment(Decoder& coder, Segment& segment, IntraContexts& intra);
+// `intra` is only looked at, and only needed, with Coding::intra.
+void encode_segment(Encoder& coder, Segment& segment, IntraContexts* intra);
+void decode_segment(Decoder& coder, Segment& segment, IntraContexts* intra);
 bool is_changed(const Segment& segment);
 
 }  // namespace incnnr

@@ -64,7 +64,7 @@ class Revision:
         self.refs = [ref for name, spec in table.items() for ref in self._refs_of(name, spec)]
 
     def _refs_of(self, name: str, spec: TensorSpec) -> list[SliceRef]:
-        known = self._held[name].slices if name in self._held else [None] * len(spec.slice_elements)
+        known = self._held[name].slices if name in self._held else [None] * spec.n_slices
         parts = zip(spec.slice_elements, spec.slice_bounds, known, strict=True)
         return [SliceRef(name, i, n, start, stop, state) for i, (n, (start, stop), state) in enumerate(parts)]
 
@@ -150,7 +150,7 @@ class Revision:
         touched = self._slices.get(name, {})
         if held is None:
             data = self._written.get(name, np.empty(0, np.uint8))
-            return TensorState(spec, data, tuple(touched[i] for i in range(len(spec.slice_elements))))
+            return TensorState(spec, data, tuple(touched[i] for i in range(spec.n_slices)))
         if not touched and held.spec == spec:
             return held
         slices = tuple(touched.get(i, known) for i, known in enumerate(held.slices))

@@ -11,8 +11,8 @@ import zstandard
 
 from incnnr.coding import SLICE_CONTEXTS_BYTES, fresh_flag_contexts, xxh64
 from incnnr.errors import CorruptError, LimitExceededError, ModelMismatchError, TruncatedError, UnsupportedError
-from incnnr.incremental.state import Bytes, CodecState, SliceState, TensorSpec, TensorState, digest_of
-from incnnr.incremental.syntax import read_spec, spec_fields
+from incnnr.incremental.state import Bytes, CodecState, SliceState, TensorSpec, TensorState, digest_of, model_bytes
+from incnnr.incremental.syntax import decompressed, read_spec, spec_fields
 from incnnr.position import Position
 from incnnr.tensors import as_array, bytes_of, type_of
 
@@ -49,7 +49,7 @@ def unpack(data: bytes | memoryview, weights: Mapping[str, object] | None) -> Co
         specs = {name: read_spec([dtype, shape, step_size]) for name, dtype, shape, step_size, _ in head["tensors"]}
         slices = {name: [_slice(fields) for fields in parts] for name, *_, parts in head["tensors"]}
         flag_contexts = _array(head["flag_contexts"], fresh_flag_contexts().size)
-        if any(len(spec.slice_elements) != len(slices[name]) for name, spec in specs.items()):
+        if any(spec.n_slices != len(slices[name]) for name, spec in specs.items()):
             raise ValueError("wrong number of slices")  # noqa: TRY301 -- one place turns them all into CorruptError
         own_weights = bool(head["with_weights"])
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
@@ -74,12 +74,12 @@ def _read_head(data: bytes) -> tuple[dict[str, Any], int]:
     if xxh64(data[:-_CHECKSUM_BYTES]) != int.from_bytes(data[-_CHECKSUM_BYTES:], "little"):
         raise CorruptError("the saved state is damaged: its checksum does not hold", byte_offset=0)
     try:
-        most = max(1 << 30, 1000 * len(data))
-        if not 0 <= zstandard.frame_content_size(data[start:stop]) <= most:
-            raise LimitExceededError("the saved state is too large", byte_offset=start)
-        head = msgpack.unpackb(zstandard.ZstdDecompressor().decompress(data[start:stop], max_output_size=most))
-        return dict(head), stop
-    except (ValueError, TypeError, msgpack.UnpackException, zstandard.ZstdError) as error:
+        packed = decompressed(data[start:stop], max(1 << 30, 1000 * len(data)), "saved state", {"byte_offset": start})
+    except MemoryError:
+        raise LimitExceededError("memory ran out", byte_offset=start) from None
+    try:
+        return dict(msgpack.unpackb(packed)), stop
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise CorruptError(f"the saved state cannot be read: {error}", byte_offset=start) from None
     except MemoryError:
         raise LimitExceededError("memory ran out", byte_offset=start) from None
@@ -97,7 +97,7 @@ def _array(data: bytes, n_bytes: int) -> Bytes:
 
 
 def _own_weights(data: bytes, start: int, specs: Mapping[str, TensorSpec]) -> dict[str, Bytes]:
-    if len(data) - _CHECKSUM_BYTES - start != sum(spec.type.n_bytes for spec in specs.values()):
+    if len(data) - _CHECKSUM_BYTES - start != model_bytes(specs):
         raise CorruptError("the saved weights do not fit their table", byte_offset=start)
     arrays = {}
     for name, spec in specs.items():

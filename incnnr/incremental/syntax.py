@@ -188,7 +188,7 @@ class Table:
     def read(cls, unit: Unit) -> Table:
         """Read the unit."""
         where = {"byte_offset": unit.byte_offset, "unit_index": unit.index}
-        packed = _decompress(unit.payload, where)
+        packed = decompressed(unit.payload, max(1 << 24, 100 * len(unit.payload)), "tensor table", where)
         try:
             removed, altered, added = msgpack.unpackb(packed)
             return cls(
@@ -200,14 +200,14 @@ class Table:
             raise CorruptError(f"the tensor table cannot be read: {error}", **where) from None
 
 
-def _decompress(payload: memoryview, where: dict[str, int]) -> bytes:
-    most = max(1 << 24, 100 * len(payload))
+def decompressed(frame: memoryview | bytes, most: int, what: str, where: dict[str, int]) -> bytes:
+    """Decompress one zstandard frame of at most `most` bytes that says how many they are."""
     try:
-        if not 0 <= zstandard.frame_content_size(payload) <= most:
-            raise LimitExceededError("the tensor table is too large", **where)
-        return zstandard.ZstdDecompressor().decompress(payload, max_output_size=most, allow_extra_data=False)
+        if not 0 <= zstandard.frame_content_size(frame) <= most:
+            raise LimitExceededError(f"the {what} is too large", **where)
+        return zstandard.ZstdDecompressor().decompress(frame, max_output_size=most, allow_extra_data=False)
     except zstandard.ZstdError as error:
-        raise CorruptError(f"the tensor table cannot be read: {error}", **where) from None
+        raise CorruptError(f"the {what} cannot be read: {error}", **where) from None
 
 
 def spec_fields(spec: TensorSpec) -> list[Any]:
