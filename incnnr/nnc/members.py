@@ -1,0 +1,143 @@
+"""The tensors in the codeword of a data unit: which ones, in which order, and how each is coded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from incnnr.coding.nnc import NncLayer
+from incnnr.errors import CorruptError
+from incnnr.nnc.state import Node
+from incnnr.nnc.syntax import Codebook, Context, DataUnit, ParameterTypes, PayloadType
+from incnnr.quantization import step_size_of_qp
+
+Levels = NDArray[np.int32]
+_MOST_OCTAVES = 127  # of a step that is a float32, not subnormal
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedTensor:
+    """One tensor of a bitstream.
+
+    Attributes
+    ----------
+    values : numpy.ndarray
+        float32; int32 for integer tensors; float64 for codebooks.
+    levels : numpy.ndarray of int32, or None
+        The integers in the codeword, after the mapping of dependent quantisation; None for raw floats.
+    """
+
+    values: NDArray[Any]
+    levels: Levels | None
+
+
+@dataclass(slots=True)
+class Member:
+    """One tensor of a data unit on its way through the codeword."""
+
+    name: str
+    shape: tuple[int, ...]
+    unit: DataUnit
+    codebook: Codebook | None
+    is_integer: bool
+    levels: Levels = field(default_factory=lambda: np.empty(0, np.int32))
+    layer: NncLayer | None = None
+    step_size: float = 0.0
+    raw: NDArray[np.float32] | None = None
+
+    def decoded(self) -> DecodedTensor:
+        """Make the weights of the levels."""
+        if self.raw is not None:
+            return DecodedTensor(self.raw.reshape(self.shape), None)
+        levels = self.levels.reshape(self.shape)
+        if self.is_integer:
+            return DecodedTensor(levels.copy(), levels)
+        if self.codebook:
+            values = np.array(self.codebook.values, np.float64) * self.step_size
+            return DecodedTensor(values[levels + self.codebook.zero_offset], levels)
+        with np.errstate(over="ignore", under="ignore"):
+            return DecodedTensor(levels.astype(np.float32) * np.float32(self.step_size), levels)
+
+    def node(self, context: Context, before: Node | None) -> Node:
+        """Make what the next update of this tensor depends on."""
+        history = before.history if before else None
+        if context.mps_parent_signalling_enabled_flag:
+            seen = (self.levels != 0).astype(np.uint8)
+            history = seen if history is None else history | seen
+        unit = self.unit
+        return Node(unit.device_id, unit.parameter_id, unit.put_node_depth, self.levels, history, self.shape)
+
+
+def members_of(unit: DataUnit, context: Context) -> list[Member]:
+    """List the tensors of a unit in the order of its codeword."""
+    names = unit.topology_elements(context)
+    dims = unit.dimensions(context)
+    types = ParameterTypes(unit.compressed_parameter_types)
+    is_integer = unit.nnr_compressed_data_unit_payload_type == PayloadType.INT
+    rows, rank = unit.g_number_of_rows, unit.decomposition_rank
+    factors: list[tuple[int, ...]] = [(rows, rank), (rank, prod(dims) // max(rows, 1))]
+
+    def member(name: str, shape: tuple[int, ...], codebook: Codebook | None) -> Member:
+        return Member(name, shape, unit, codebook, is_integer)
+
+    if unit.nnr_compressed_data_unit_payload_type != PayloadType.BLOCK:
+        shape = factors[context.awaits_h] if types & ParameterTypes.DECOMPOSED else dims
+        return [member(names[0], shape, unit.codebook)]
+    weights = factors if types & ParameterTypes.DECOMPOSED else [dims]
+    vectors = _vectors_of_block(types)
+    if len(names) != len(weights) + len(vectors):
+        raise CorruptError(
+            f"a block of {len(weights) + len(vectors)} tensors has {len(names)} names", byte_offset=unit.byte_offset
+        )
+    named = dict(zip(["W", "H"][: len(weights)] + vectors, names, strict=True))
+    ordered = [member(named[v], dims[:1], None) for v in ("LS", "BI", "beta", "gamma", "mean", "var") if v in named]
+    codebooks = [unit.codebook, unit.codebook_h]
+    return ordered + [member(named[w], s, c) for w, s, c in zip("WH", weights, codebooks, strict=False)]
+
+
+def _vectors_of_block(types: ParameterTypes) -> list[str]:
+    """Name the one-dimensional members of a block, in the order of the topology ids."""
+    vectors = ["LS"] if types & ParameterTypes.LOCAL_SCALING else []
+    vectors += ["beta", "gamma", "mean", "var"] if types & ParameterTypes.BATCH_NORM else []
+    return vectors + (["BI"] if types & ParameterTypes.BIAS else [])
+
+
+def layer_of(member: Member, context: Context, node: Node | None, *, nncodec_1: bool = False) -> NncLayer:
+    """Describe a member to the kernels; `node` is what the update before left."""
+    unit, profile_1 = member.unit, context.general_profile_idc == 1
+    looks_at_codebook = profile_1 and member.codebook is not None
+    history = node.history if node else None
+    return NncLayer(
+        member.levels,
+        member.shape[0] if member.shape else 1,
+        prod(member.shape[1:]),
+        qp_bits=0 if member.is_integer else 6 + context.qp_density,
+        block_size=4 << unit.scan_order if unit.scan_order and len(member.shape) > 1 else 0,
+        n_greater_flags=unit.cabac_unary_length_minus1 + 1,
+        n_remainder_sets=32 if nncodec_1 else 31,
+        codebook_size=len(member.codebook.values) if looks_at_codebook and member.codebook else 0,
+        zero_offset=member.codebook.zero_offset if looks_at_codebook and member.codebook else 0,
+        has_preamble=profile_1,
+        has_parent=bool(unit.parent_node_id_present_flag),
+        dependent=bool(unit.dq_flag) and not member.is_integer,
+        single_row_resets=nncodec_1,
+        base=node.levels if node and unit.temporal_context_modeling_flag else None,
+        history=history,
+    )
+
+
+def step_size(qp: int, qp_density: int) -> float:
+    """Step size of a quantisation parameter that a bitstream carries.
+
+    Raises
+    ------
+    CorruptError
+        It is no float32.
+    """
+    if -_MOST_OCTAVES <= qp >> qp_density < _MOST_OCTAVES:
+        return step_size_of_qp(qp, qp_density)
+    raise CorruptError(f"no float32 is the step size of qp {qp} at density {qp_density}")
