@@ -9,6 +9,7 @@ from incnnr.coding.contexts import (
     fresh_slice_contexts,
 )
 from incnnr.coding.slices import ELEMENT_BYTES, SLICE_ELEMENTS, group_sizes, slice_elements
+from incnnr.coding.threads import checked_threads
 
 __all__ = [
     "ELEMENT_BYTES",
@@ -16,6 +17,7 @@ __all__ = [
     "SLICE_ELEMENTS",
     "Coding",
     "Segment",
+    "checked_threads",
     "decode",
     "decode_flags",
     "encode",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from incnnr.coding import checked_threads
 from incnnr.errors import StateError
 from incnnr.incremental.decoder import DEFAULT_LIMITS, Decoder
 from incnnr.incremental.encoding import Given, encode_update
-from incnnr.incremental.state import CodecState, base_state, checked_threads
+from incnnr.incremental.state import CodecState, base_state
 from incnnr.incremental.update import Update
 from incnnr.position import Position
 from incnnr.quantization import Knob, Quality

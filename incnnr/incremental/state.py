@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
@@ -156,18 +155,3 @@ def base_state(weights: Mapping[str, object]) -> CodecState:
 def held_tensor(spec: TensorSpec, data: Bytes) -> TensorState:
     """State of a tensor that was never coded."""
     return TensorState(spec, data, tuple(SliceState(xxh64(data[start:stop])) for start, stop in spec.slice_bounds))
-
-
-def checked_threads(threads: int | None) -> int:
-    """Return how many threads a codec uses: unless told, the cores this process may use, at most 4.
-
-    Raises
-    ------
-    ValueError
-        Less than one.
-    """
-    if threads is None:
-        return min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    if threads < 1:
-        raise ValueError(f"threads must be at least 1, not {threads}")
-    return int(threads)
