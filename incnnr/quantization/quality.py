@@ -1,4 +1,4 @@
-"""Quantisation steps: from what a user asks for to the step size of each tensor."""
+"""What a user asks for: one knob, for all tensors or by pattern, and what it means for each."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from incnnr.quantization.step_sizes import step_size_of_qp
 from incnnr.tensors import Kind, TensorType
 
-QP_DENSITY = 2
 # Keeps float32 rounding of the reconstruction inside the bound; costs 0.006 bit per level.
 _SAFETY = 1 - 2**-8
 
@@ -37,25 +37,6 @@ class Tolerance:
 
 
 LOSSLESS = Tolerance(0.0, 0.0)
-
-
-def step_size_of_qp(qp: int, qp_density: int = QP_DENSITY) -> float:
-    """Step size of a quantisation parameter (ISO/IEC 15938-17, dequantisation of uniform levels).
-
-    Parameters
-    ----------
-    qp : int
-        Every ``2**qp_density`` double the step.
-    qp_density : int
-        0 to 7.
-
-    Examples
-    --------
-    >>> step_size_of_qp(-32), step_size_of_qp(-31), step_size_of_qp(0)
-    (0.00390625, 0.0048828125, 1.0)
-    """
-    n_per_octave = 1 << qp_density
-    return math.ldexp(n_per_octave + (qp & (n_per_octave - 1)), (qp >> qp_density) - qp_density)
 
 
 def tolerance_of_max_error(max_error: float) -> Tolerance:
@@ -105,17 +86,13 @@ class Quality:
                 raise TypeError(f"max_error must be a number, not {value!r}")
             if not 0 < value <= sys.float_info.max:
                 raise ValueError(f"max_error must be positive and finite, not {value!r}")
-        for value in _values(self.qp):
-            if isinstance(value, bool) or not isinstance(value, Integral):
-                raise TypeError(f"qp must be an integer, not {value!r}")
-            if not -4096 <= value < 4096:
-                raise ValueError(f"qp must be in -4096..4095, not {value}")
+        check_qps(self.qp)
 
     def tolerance(self, name: str, tensor: TensorType) -> Tolerance:
         """Return what holds for one tensor; exact where its dtype has no fractions or is an 8-bit float."""
         if not tensor.is_lossy_capable:
             return LOSSLESS
-        max_error, qp = _choice(self.max_error, name), _choice(self.qp, name)
+        max_error, qp = choice(self.max_error, name), choice(self.qp, name)
         if max_error is not None:
             return _representable(tolerance_of_max_error(float(max_error)), tensor)
         if qp is not None:
@@ -128,7 +105,23 @@ def _values(knob: Knob) -> list[float | int]:
     return [value for value in values if value is not None]
 
 
-def _choice(knob: Knob, name: str) -> float | int | None:
+def check_qps(knob: Knob) -> None:
+    """Raise TypeError or ValueError unless every number of a knob is a quantisation parameter."""
+    for value in _values(knob):
+        if isinstance(value, bool) or not isinstance(value, Integral):
+            raise TypeError(f"qp must be an integer, not {value!r}")
+        if not -4096 <= value < 4096:
+            raise ValueError(f"qp must be in -4096..4095, not {value}")
+
+
+def choice(knob: Knob, name: str) -> float | int | None:
+    """Find what a knob says of a tensor: of its patterns, the first that matches counts; None means exact.
+
+    Examples
+    --------
+    >>> choice({"*.bias": None, "*": -32}, "fc.weight")
+    -32
+    """
     if not isinstance(knob, Mapping):
         return knob
     return next((value for pattern, value in knob.items() if fnmatchcase(name, pattern)), None)

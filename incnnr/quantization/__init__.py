@@ -1,0 +1,29 @@
+"""Levels and weights: how finely, and which levels."""
+
+from incnnr.quantization.quality import LOSSLESS, Knob, Quality, Tolerance, check_qps, choice, representable_step
+from incnnr.quantization.step_sizes import (
+    QP_DENSITY,
+    finer_for_small_matrices,
+    level_range,
+    qp_of_bit_depth,
+    qp_of_step_size,
+    smallest_qp,
+    step_size_of_qp,
+)
+
+__all__ = [
+    "LOSSLESS",
+    "QP_DENSITY",
+    "Knob",
+    "Quality",
+    "Tolerance",
+    "check_qps",
+    "choice",
+    "finer_for_small_matrices",
+    "level_range",
+    "qp_of_bit_depth",
+    "qp_of_step_size",
+    "representable_step",
+    "smallest_qp",
+    "step_size_of_qp",
+]
