@@ -46,6 +46,7 @@ class Member:
     is_integer: bool
     levels: Levels = field(default_factory=lambda: np.empty(0, np.int32))
     layer: NncLayer | None = None
+    qp_delta: int = 0
     step_size: float = 0.0
     raw: NDArray[np.float32] | None = None
 
@@ -70,6 +71,28 @@ class Member:
             history = seen if history is None else history | seen
         unit = self.unit
         return Node(unit.device_id, unit.parameter_id, unit.put_node_depth, self.levels, history, self.shape)
+
+
+def matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of the matrix that a tensor is scanned as.
+
+    Examples
+    --------
+    >>> matrix_shape((8, 3, 5)), matrix_shape((7,)), matrix_shape(())
+    ((8, 15), (7, 1), (1, 1))
+    """
+    return (shape[0] if shape else 1), prod(shape[1:])
+
+
+def block_size_of(scan_order: int, shape: tuple[int, ...]) -> int:
+    """Rows and columns of the blocks that a tensor is scanned in; 0 row by row.
+
+    Examples
+    --------
+    >>> block_size_of(2, (100, 100)), block_size_of(2, (100,))
+    (16, 0)
+    """
+    return 4 << scan_order if scan_order and min(matrix_shape(shape)) > 1 else 0
 
 
 def members_of(unit: DataUnit, context: Context) -> list[Member]:
@@ -112,11 +135,11 @@ def layer_of(member: Member, context: Context, node: Node | None, *, nncodec_1: 
     looks_at_codebook = profile_1 and member.codebook is not None
     history = node.history if node else None
     return NncLayer(
-        member.levels,
-        member.shape[0] if member.shape else 1,
-        prod(member.shape[1:]),
+        member.levels.reshape(-1),
+        *matrix_shape(member.shape),
         qp_bits=0 if member.is_integer else 6 + context.qp_density,
-        block_size=4 << unit.scan_order if unit.scan_order and len(member.shape) > 1 else 0,
+        qp_delta=member.qp_delta,
+        block_size=block_size_of(unit.scan_order, member.shape),
         n_greater_flags=unit.cabac_unary_length_minus1 + 1,
         n_remainder_sets=32 if nncodec_1 else 31,
         codebook_size=len(member.codebook.values) if looks_at_codebook and member.codebook else 0,
