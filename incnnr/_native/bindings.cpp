@@ -87,6 +87,7 @@ struct Batch {
 void raise_unless_ok(Status status) {
     if (status == Status::out_of_memory) throw std::bad_alloc();
     if (status == Status::corrupt) throw nb::value_error("corrupt codeword");
+    if (status == Status::invalid) throw nb::value_error("levels that cannot be coded as the layer says");
 }
 
 // Python's copy of bytes that a kernel allocated, which are released also if there is no memory for the copy.
@@ -181,8 +182,8 @@ struct BoundLayer {
 
 void make_layer(BoundLayer* self, nb::handle levels, size_t height, size_t width, unsigned qp_bits, int qp_delta, unsigned block_size,
                 unsigned n_greater_flags, unsigned n_remainder_sets, unsigned codebook_size, unsigned zero_offset, bool has_preamble,
-                bool has_parent, bool dependent, bool single_row_resets, bool history_contexts, bool row_skip, nb::handle base,
-                nb::handle history, const std::vector<uint8_t>& state_sets) {
+                bool has_parent, bool dependent, bool single_row_resets, nb::handle base, nb::handle history, bool history_contexts,
+                bool row_skip, nb::handle skipped_rows, const std::vector<uint8_t>& state_sets, bool temporal) {
     if (qp_bits > 16 || block_size > 64 || n_greater_flags < 1 || n_greater_flags > 256 || n_remainder_sets < 31 || n_remainder_sets > 32)
         throw nb::value_error("a layer parameter is out of range");
     if (codebook_size > 0 && zero_offset >= codebook_size) throw nb::value_error("zero_offset is outside the codebook");
@@ -190,44 +191,87 @@ void make_layer(BoundLayer* self, nb::handle levels, size_t height, size_t width
         if (set > 8) throw nb::value_error("there are nine state sets");
     new (self) BoundLayer{};
     incnnr::NncLayer& l = self->native;
-    l = {height, width, qp_bits, block_size, n_greater_flags, n_remainder_sets, codebook_size, zero_offset, has_preamble,
-         has_parent, dependent, single_row_resets, nullptr, nullptr, nullptr, qp_delta, history_contexts, row_skip, state_sets, {}};
+    l = {height, width, qp_bits, block_size, n_greater_flags, n_remainder_sets, codebook_size, zero_offset, has_preamble, has_parent, dependent,
+         single_row_resets, temporal, nullptr, nullptr, nullptr, qp_delta, history_contexts, row_skip, {}, state_sets, {}};
     l.levels = checked_data<Levels>(levels, height * width, "levels have the wrong size", self->alive);
     l.base = checked_data<ReadOnlyLevels>(base, height * width, "base has the wrong size", self->alive);
     l.history = checked_data<ReadOnlyBytes>(history, height * width, "history has the wrong size", self->alive);
     if (l.levels == nullptr) throw nb::value_error("a layer has no levels");
+    std::vector<nb::object> copied;
+    if (const uint8_t* rows = checked_data<ReadOnlyBytes>(skipped_rows, height, "skipped_rows have the wrong size", copied))
+        l.skipped_rows.assign(rows, rows + height);
 }
 
-std::vector<incnnr::NncLayer> native_layers(const std::vector<BoundLayer*>& bound) {
+using Units = std::vector<std::vector<BoundLayer*>>;
+
+// The kernels' plain arrays, and their way back into the Python objects.
+struct NncBatch {
     std::vector<incnnr::NncLayer> layers;
-    for (const BoundLayer* layer : bound) layers.push_back(layer->native);
-    return layers;
-}
+    std::vector<incnnr::NncCodeword> codewords;
 
-nb::bytes encode_nnc(const std::vector<BoundLayer*>& bound) {
-    auto layers = native_layers(bound);
-    uint8_t* bytes = nullptr;
-    size_t n_bytes = 0;
-    Status status;
+    explicit NncBatch(const Units& bound) {
+        for (const auto& unit : bound)
+            for (const BoundLayer* layer : unit) layers.push_back(layer->native);
+        size_t first = 0;
+        for (const auto& unit : bound) {
+            codewords.push_back({layers.data() + first, unit.size(), nullptr, 0, 0, Status::ok});
+            first += unit.size();
+        }
+    }
+
+    void copy_back(const Units& bound) {
+        auto from = layers.begin();
+        for (const auto& unit : bound)
+            for (BoundLayer* layer : unit) layer->native = std::move(*from++);
+    }
+};
+
+std::vector<nb::bytes> encode_nnc(const Units& bound, unsigned threads) {
+    NncBatch batch(bound);
     {
         nb::gil_scoped_release unlocked;
-        status = incnnr::encode_nnc_codeword(layers.data(), layers.size(), &bytes, &n_bytes);
+        incnnr::encode_nnc(batch.codewords.data(), batch.codewords.size(), threads);
+    }
+    Status status = Status::ok;
+    std::vector<nb::bytes> coded;
+    for (const auto& codeword : batch.codewords) {
+        if (codeword.status == Status::ok) {
+            coded.push_back(taken(codeword.bytes, codeword.n_bytes));
+        } else {
+            status = codeword.status;
+        }
     }
     raise_unless_ok(status);
-    return taken(bytes, n_bytes);
+    batch.copy_back(bound);
+    return coded;
 }
 
-size_t decode_nnc(const std::vector<BoundLayer*>& bound, ReadOnlyBytes coded) {
-    auto layers = native_layers(bound);
-    size_t n_used = 0;
-    Status status;
+std::vector<size_t> decode_nnc(const Units& bound, const std::vector<ReadOnlyBytes>& coded, unsigned threads) {
+    if (coded.size() != bound.size()) throw nb::value_error("as many byte strings as units are needed");
+    NncBatch batch(bound);
+    for (size_t i = 0; i < coded.size(); ++i) {
+        batch.codewords[i].bytes = const_cast<uint8_t*>(coded[i].data());  // decoding only reads
+        batch.codewords[i].n_bytes = coded[i].size();
+    }
     {
         nb::gil_scoped_release unlocked;
-        status = incnnr::decode_nnc_codeword(layers.data(), layers.size(), coded.data(), coded.size(), &n_used);
+        incnnr::decode_nnc(batch.codewords.data(), batch.codewords.size(), threads);
     }
-    raise_unless_ok(status);
-    for (size_t i = 0; i < bound.size(); ++i) bound[i]->native = std::move(layers[i]);
+    std::vector<size_t> n_used;
+    for (const auto& codeword : batch.codewords) {
+        if (codeword.status == Status::out_of_memory) throw std::bad_alloc();
+        n_used.push_back(codeword.status == Status::ok ? codeword.n_used : 0);
+    }
+    batch.copy_back(bound);
     return n_used;
+}
+
+nb::object skipped_rows(const BoundLayer& layer) {
+    const std::vector<uint8_t>& rows = layer.native.skipped_rows;
+    if (rows.empty()) return nb::none();
+    auto* copied = new std::vector<uint8_t>(rows);
+    const nb::capsule owner(copied, [](void* at) noexcept { delete static_cast<std::vector<uint8_t>*>(at); });
+    return nb::cast(nb::ndarray<nb::numpy, uint8_t, nb::ndim<1>>(copied->data(), {copied->size()}, owner));
 }
 
 std::vector<nb::tuple> block_rows(const BoundLayer& layer) {
@@ -271,16 +315,18 @@ NB_MODULE(_core, m) {
         .def("__init__", &make_layer, nb::arg("levels").none(), nb::arg("height"), nb::arg("width"), nb::kw_only(), nb::arg("qp_bits") = 0,
              nb::arg("qp_delta") = 0, nb::arg("block_size") = 0, nb::arg("n_greater_flags") = 11, nb::arg("n_remainder_sets") = 31,
              nb::arg("codebook_size") = 0, nb::arg("zero_offset") = 0, nb::arg("has_preamble") = true, nb::arg("has_parent") = false,
-             nb::arg("dependent") = false, nb::arg("single_row_resets") = false, nb::arg("history_contexts") = false,
-             nb::arg("row_skip") = false, nb::arg("base") = nb::none(), nb::arg("history") = nb::none(),
-             nb::arg("state_sets") = std::vector<uint8_t>())
+             nb::arg("dependent") = false, nb::arg("single_row_resets") = false, nb::arg("base") = nb::none(),
+             nb::arg("history") = nb::none(), nb::arg("history_contexts") = false, nb::arg("row_skip") = false,
+             nb::arg("skipped_rows") = nb::none(), nb::arg("state_sets") = std::vector<uint8_t>(), nb::arg("temporal") = false)
         .def_prop_ro("qp_delta", [](const BoundLayer& l) { return l.native.qp_delta; })
         .def_prop_ro("history_contexts", [](const BoundLayer& l) { return l.native.history_contexts; })
         .def_prop_ro("row_skip", [](const BoundLayer& l) { return l.native.row_skip; })
+        .def_prop_ro("skipped_rows", &skipped_rows)
+        .def_prop_ro("temporal", [](const BoundLayer& l) { return l.native.temporal; })
         .def_prop_ro("state_sets", [](const BoundLayer& l) { return l.native.state_sets; })
         .def_prop_ro("block_rows", &block_rows);
-    m.def("encode_nnc", &encode_nnc, nb::arg("layers"));
-    m.def("decode_nnc", &decode_nnc, nb::arg("layers"), nb::arg("coded"));
+    m.def("encode_nnc", &encode_nnc, nb::arg("units"), nb::arg("threads"));
+    m.def("decode_nnc", &decode_nnc, nb::arg("units"), nb::arg("coded"), nb::arg("threads"));
     m.def("trim_memory", &trim_memory);
     m.def("xxh64", &xxh64, nb::arg("data"), nb::arg("seed") = 0);
 }

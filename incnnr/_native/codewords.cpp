@@ -1,10 +1,8 @@
-#include <atomic>
-#include <cfenv>
 #include <memory>
 #include <new>
-#include <thread>
 
 #include "engine.h"
+#include "parallel.h"
 #include "segments.h"
 
 namespace incnnr {
@@ -12,45 +10,6 @@ namespace incnnr {
 const size_t contexts_per_slice = sizeof(ResidualContexts) / sizeof(Context);
 
 namespace {
-
-// The default rounding, subnormals included, whatever the caller's thread is set to: weights depend on it.
-class DefaultFloatEnvironment {
-public:
-    DefaultFloatEnvironment() {
-        std::fegetenv(&callers_);
-        std::fesetenv(FE_DFL_ENV);
-    }
-    DefaultFloatEnvironment(const DefaultFloatEnvironment&) = delete;
-    DefaultFloatEnvironment& operator=(const DefaultFloatEnvironment&) = delete;
-    ~DefaultFloatEnvironment() { std::fesetenv(&callers_); }
-
-private:
-    std::fenv_t callers_;
-};
-
-// Runs work(0) .. work(n_items - 1), each once, on up to n_threads threads. Where the system gives no more threads, the
-// calling one does the work.
-template <class Work>
-void in_parallel(size_t n_items, unsigned n_threads, Work work) {
-    std::atomic<size_t> next{0};
-    const auto run = [&] {
-        const DefaultFloatEnvironment environment;
-        for (size_t i = next++; i < n_items; i = next++) work(i);
-    };
-    constexpr unsigned most_threads = 64;
-    std::thread threads[most_threads];
-    const size_t n_extra = std::min<size_t>({n_threads, n_items, most_threads}) - (n_items > 0 && n_threads > 0);
-    size_t n_started = 0;
-    for (; n_started < n_extra; ++n_started) {
-        try {
-            threads[n_started] = std::thread(run);
-        } catch (...) {
-            break;
-        }
-    }
-    run();
-    for (size_t i = 0; i < n_started; ++i) threads[i].join();
-}
 
 // Large enough to be worth leaving out of the many codewords that hold only differences.
 Status make_intra_contexts(const Codeword& codeword, std::unique_ptr<IntraContexts>& contexts) {

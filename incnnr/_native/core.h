@@ -14,6 +14,7 @@ enum class Status : int {
     ok = 0,
     corrupt = 1,        // the coded bytes cannot have come from an encoder
     out_of_memory = 2,
+    invalid = 3,        // what the caller asks to encode cannot be said
 };
 
 // How one element is read. The values stand in the bitstream (tensors.Kind in Python).
@@ -100,15 +101,17 @@ struct NncLayer {
     bool has_parent;            // parent_node_id_present_flag
     bool dependent;             // dq_flag
     bool single_row_resets;     // NNCodec 1.x: range 256 even with a single block row
-    const int32_t* base;        // levels of the parent, for temporal contexts; null without
+    bool temporal;              // temporal_context_modeling_flag
+    const int32_t* base;        // levels of the parent, looked at if temporal; null for all 0
     const uint8_t* history;     // 1 where an earlier level was not zero; null for all 0
     int32_t* levels;            // height * width, read by the encoder, written by the decoder
     // Sent in the codeword: read by the encoder, written by the decoder.
     int32_t qp_delta;
     bool history_contexts;      // hist_dep_sig_prob_enabled_flag
     bool row_skip;              // row_skip_enabled_flag
-    std::vector<uint8_t> state_sets;  // shift parameter id of each context, 0 where none is sent
-    // Written by the decoder, for each block row: where a decoder can enter the codeword.
+    std::vector<uint8_t> skipped_rows;  // 1 for each row of zeros that is not coded; empty without row_skip, or for none
+    std::vector<uint8_t> state_sets;    // shift parameter id of each context, 0 where none is sent
+    // Written: for each block row, where a decoder can enter the codeword.
     struct EntryPoint {
         uint64_t n_bits;        // taken before it, after the first 16
         uint8_t value;
@@ -117,11 +120,21 @@ struct NncLayer {
     std::vector<EntryPoint> block_rows;
 };
 
-// One codeword holds the layers of a unit in turn. The encoder allocates `bytes`, which the caller releases with free();
-// the decoder says how many of `n_bytes` the codeword has. Status::corrupt: an impossible level, no terminating bin, or
-// more bits than there are.
-Status encode_nnc_codeword(NncLayer* layers, size_t n_layers, uint8_t** bytes, size_t* n_bytes);
-Status decode_nnc_codeword(NncLayer* layers, size_t n_layers, const uint8_t* bytes, size_t n_bytes, size_t* n_used);
+// The layers of a data unit, which share one arithmetic codeword.
+struct NncCodeword {
+    NncLayer* layers;
+    size_t n_layers;
+    uint8_t* bytes;  // encoding: allocated by the call, released by the caller with free(); decoding: input
+    size_t n_bytes;
+    size_t n_used;   // written by the decoder: how many of n_bytes the codeword has
+    Status status;   // corrupt: an impossible level, no terminating bin, or more bits than there are;
+                     // invalid: levels that the codebook, the dependent quantizer or a skipped row does not have
+};
+
+// Code every codeword, each with a status of its own, on up to n_threads threads, which end with the call. Results do not
+// depend on n_threads.
+void encode_nnc(NncCodeword* codewords, size_t n_codewords, unsigned n_threads);
+void decode_nnc(NncCodeword* codewords, size_t n_codewords, unsigned n_threads);
 
 uint64_t xxh64(const uint8_t* data, size_t n_bytes, uint64_t seed);
 

@@ -37,6 +37,10 @@ public:
 
     void set_range_256() { range_ = 256; }
 
+    // Bits that a decoder has taken here after the first 16, and the low end of the interval in units of the last of them.
+    uint64_t n_bits_taken() const { return 8 * uint64_t{sink_.size()} + n_low_bits_ - 9; }
+    uint8_t entry_value() const { return static_cast<uint8_t>(low_); }
+
     // The terminating bin, the stop bit and the padding.
     void finish() {
         range_ -= 2;
@@ -129,7 +133,7 @@ public:
 
     // Bits taken so far after the first 16.
     uint64_t n_bits_taken() const { return n_taken_; }
-    uint32_t upper_value() const { return static_cast<uint32_t>(value_ >> 54); }
+    uint8_t entry_value() const { return static_cast<uint8_t>(value_ >> 54); }
 
     // Bytes of the codeword, if it ends here.
     size_t n_bytes_used() const { return 2 + static_cast<size_t>(n_taken_ / 8); }

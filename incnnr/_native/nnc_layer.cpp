@@ -15,6 +15,8 @@ public:
     LayerCoder(Coder& coder, NncLayer& layer) : coder_(coder), layer_(layer), at_{layer.n_greater_flags}, contexts_(at_.count()) {
         for (NncContext& context : contexts_) start_from_set(context, 0);
         layer_.state_sets.resize(contexts_.size());
+        if (!Coder::is_encoder) layer_.skipped_rows.clear();
+        layer_.block_rows.clear();
     }
 
     NncFault run() {
@@ -38,20 +40,17 @@ private:
         layer_.history_contexts = present && layer_.has_parent && coder_.bypass(1, layer_.history_contexts);
         layer_.row_skip = present && coder_.bypass(1, layer_.row_skip);
         if (!layer_.row_skip) return;
-        skipped_rows_.resize(layer_.height);
-        for (size_t row = 0; row < layer_.height; ++row) skipped_rows_[row] = coder_.bit(contexts_[at_.row_skip()], Coder::is_encoder && is_zero_row(row));
-    }
-
-    bool is_zero_row(size_t row) const {
-        const int32_t* first = layer_.levels + row * layer_.width;
-        return std::all_of(first, first + layer_.width, [](int32_t level) { return level == 0; });
+        layer_.skipped_rows.resize(layer_.height);
+        for (uint8_t& skipped : layer_.skipped_rows) skipped = coder_.bit(contexts_[at_.row_skip()], skipped);
     }
 
     // ---- shift parameter ids ----
 
     void code_state_sets() {
+        wanted_sets_.assign(contexts_.size(), 0);
+        wanted_sets_.swap(layer_.state_sets);
         const unsigned n_states = layer_.dependent ? 8 : 1;
-        const bool temporal = layer_.base != nullptr;
+        const bool temporal = layer_.temporal;
         const unsigned n = layer_.n_greater_flags;
         const unsigned k = layer_.codebook_size;
         const unsigned last = k > 0 ? k - 1 : 0;
@@ -70,10 +69,10 @@ private:
 
     void code_sets_of(unsigned first, unsigned count) {
         for (unsigned i = first; i < first + count; ++i) {
-            uint8_t& set = layer_.state_sets[i];
-            const bool sent = coder_.bit(contexts_[at_.state_set_present()], set != 0);
-            set = sent ? static_cast<uint8_t>(1 + coder_.bypass(3, set - 1u)) : uint8_t{0};
-            start_from_set(contexts_[i], set);
+            const unsigned wanted = wanted_sets_[i];
+            const bool sent = coder_.bit(contexts_[at_.state_set_present()], wanted != 0);
+            layer_.state_sets[i] = sent ? static_cast<uint8_t>(1 + coder_.bypass(3, wanted - 1)) : uint8_t{0};
+            start_from_set(contexts_[i], layer_.state_sets[i]);
         }
     }
 
@@ -96,7 +95,7 @@ private:
         for (size_t i = 0; i < n_block_rows && fault_ == NncFault::none; ++i) {
             if (resets) coder_.set_range_256();
             if (resets && i > 0) restart_contexts();
-            if constexpr (!Coder::is_encoder) layer_.block_rows.push_back({coder_.n_bits_taken(), static_cast<uint8_t>(coder_.upper_value()), state_});
+            layer_.block_rows.push_back({coder_.n_bits_taken(), coder_.entry_value(), state_});
             before_ = 0;
             const size_t first = i * rows_each;
             code_block_row(first, std::min(first + rows_each, layer_.height), block ? block : layer_.width);
@@ -112,8 +111,8 @@ private:
     void code_segment(size_t row, size_t column, size_t end_column) {
         if constexpr (!Coder::is_encoder)
             if (coder_.has_overrun()) fault_ = NncFault::overrun;
-        if (layer_.row_skip && skipped_rows_[row]) {
-            if constexpr (!Coder::is_encoder) std::fill(layer_.levels + row * layer_.width + column, layer_.levels + row * layer_.width + end_column, 0);
+        if (layer_.row_skip && layer_.skipped_rows[row]) {
+            skip_segment(layer_.levels + row * layer_.width + column, layer_.levels + row * layer_.width + end_column);
             // The standard's rule: by the width of the whole row, in every block. Cycles of zeros have lengths 1, 2 and 4.
             if (layer_.dependent)
                 for (size_t i = 0; i < layer_.width % 4; ++i) state_ = next_state[state_][0];
@@ -122,12 +121,23 @@ private:
         for (size_t i = row * layer_.width + column; i < row * layer_.width + end_column; ++i) code_level(i);
     }
 
+    void skip_segment(int32_t* first, int32_t* end) {
+        if constexpr (!Coder::is_encoder) {
+            std::fill(first, end, 0);
+        } else if (std::any_of(first, end, [](int32_t level) { return level != 0; })) {
+            fault_ = NncFault::wrong_level;
+        }
+    }
+
     // ---- one weight ----
 
     void code_level(size_t i) {
         int64_t index = 0;
-        if constexpr (Coder::is_encoder) index = index_of_level(layer_.levels[i]);
-        index = code_index(index, layer_.base ? layer_.base[i] : 0, layer_.history_contexts && layer_.history && layer_.history[i]);
+        if constexpr (Coder::is_encoder) {
+            index = index_of_level(layer_.levels[i]);
+            if (level_of_index(index) != layer_.levels[i] || !is_in_codebook(index)) fault_ = NncFault::wrong_level;
+        }
+        index = code_index(index, layer_.temporal && layer_.base ? layer_.base[i] : 0, layer_.history_contexts && layer_.history && layer_.history[i]);
         before_ = index;
         if constexpr (!Coder::is_encoder) {
             const int64_t level = level_of_index(index);
@@ -146,6 +156,10 @@ private:
     int64_t level_of_index(int64_t index) const {
         if (!layer_.dependent || index == 0) return index;
         return 2 * index - (index < 0 ? -1 : 1) * (state_ & 1);
+    }
+
+    bool is_in_codebook(int64_t index) const {
+        return layer_.codebook_size == 0 || (index + layer_.zero_offset >= 0 && index + layer_.zero_offset < layer_.codebook_size);
     }
 
     int64_t code_index(int64_t index, int32_t base, bool was_significant) {
@@ -202,7 +216,7 @@ private:
     NncLayer& layer_;
     NncContexts at_;
     std::vector<NncContext> contexts_;
-    std::vector<uint8_t> skipped_rows_;
+    std::vector<uint8_t> wanted_sets_;
     int64_t before_ = 0;
     uint8_t state_ = 0;
     NncFault fault_ = NncFault::none;
@@ -212,5 +226,14 @@ private:
 
 NncFault encode_layer(NncEncoder& coder, NncLayer& layer) { return LayerCoder<NncEncoder>(coder, layer).run(); }
 NncFault decode_layer(NncDecoder& coder, NncLayer& layer) { return LayerCoder<NncDecoder>(coder, layer).run(); }
+
+void complete_entry_points(NncLayer& layer, const uint8_t* codeword, size_t n_bytes) {
+    for (NncLayer::EntryPoint& row : layer.block_rows) {
+        const auto byte_at = [&](uint64_t i) { return i < n_bytes ? uint32_t{codeword[i]} : 0u; };
+        const uint64_t first = (row.n_bits + 1) / 8;
+        const uint32_t held = byte_at(first) << 8 | byte_at(first + 1);
+        row.value = static_cast<uint8_t>((held >> (8 - (row.n_bits + 1) % 8)) - row.value);
+    }
+}
 
 }  // namespace incnnr

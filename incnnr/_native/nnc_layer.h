@@ -8,10 +8,14 @@
 
 namespace incnnr {
 
-enum class NncFault { none, level_too_large, overrun };
+enum class NncFault { none, level_too_large, overrun, wrong_level };
 
 NncFault encode_layer(NncEncoder& coder, NncLayer& layer);
 NncFault decode_layer(NncDecoder& coder, NncLayer& layer);
+
+// The value at an entry point is what the codeword holds there above the low end of the interval, which the encoder left
+// in its place: the codeword itself is known only at its end, carries included.
+void complete_entry_points(NncLayer& layer, const uint8_t* codeword, size_t n_bytes);
 
 // First context and number of contexts of each group.
 struct NncContexts {

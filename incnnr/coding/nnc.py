@@ -11,20 +11,49 @@ from incnnr.coding.codewords import native_errors
 __all__ = ["NncLayer", "decode_nnc", "encode_nnc"]
 
 
-def encode_nnc(layers: Sequence[NncLayer]) -> bytes:
-    """Encode the parameters of one unit in turn, with terminating bin and stop bit."""
-    return _core.encode_nnc(layers)
+def encode_nnc(units: Sequence[Sequence[NncLayer]], threads: int) -> list[bytes]:
+    """Encode each unit's layers in turn into one codeword, with terminating bin and stop bit.
 
-
-def decode_nnc(layers: Sequence[NncLayer], coded: bytes) -> int:
-    """Decode the parameters of one unit into the layers' levels; return how many bytes the codeword has.
+    Parameters
+    ----------
+    units : sequence of sequence of NncLayer
+        The layers' ``block_rows`` and ``state_sets`` are filled in.
+    threads : int
+        Most threads to use; the bytes do not depend on it.
 
     Raises
     ------
-    CorruptError
-        No encoder produces such bytes for these layers, or they end too early.
+    ValueError
+        A layer has a level that its codebook does not have, that its dependent quantiser cannot reconstruct, or that
+        is not zero in a skipped row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> levels = np.array([0, -3, 1], np.int32)
+    >>> [coded] = encode_nnc([[NncLayer(levels, 1, 3)]], threads=1)
+    >>> decoded = np.empty_like(levels)
+    >>> decode_nnc([[NncLayer(decoded, 1, 3)]], [coded], threads=1) == [len(coded)]
+    True
+    >>> decoded
+    array([ 0, -3,  1], dtype=int32)
+    """
+    return _core.encode_nnc(units, threads)
+
+
+def decode_nnc(units: Sequence[Sequence[NncLayer]], coded: Sequence[bytes], threads: int) -> list[int]:
+    """Decode one codeword per unit into the layers' levels.
+
+    Returns
+    -------
+    list of int
+        How many bytes each codeword has; 0 where no encoder produces such bytes for the unit's layers, or where they
+        end too early. The levels of such a unit are unspecified.
+
+    Raises
+    ------
     LimitExceededError
         Memory ran out.
     """
     with native_errors():
-        return _core.decode_nnc(layers, coded)
+        return _core.decode_nnc(units, coded, threads)

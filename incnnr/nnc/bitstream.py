@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from incnnr.coding.nnc import decode_nnc
-from incnnr.errors import BitstreamError, CorruptError, LimitExceededError, ReferenceMismatchError
+from incnnr.coding import checked_threads
+from incnnr.coding.nnc import NncLayer, decode_nnc
+from incnnr.errors import CorruptError, LimitExceededError, ReferenceMismatchError
 from incnnr.nnc.members import DecodedTensor, Member, layer_of, members_of, step_size
 from incnnr.nnc.parse import parse_with_context
 from incnnr.nnc.state import IncrementalState, Node
@@ -23,9 +25,6 @@ from incnnr.nnc.syntax import (
     SyntaxUnit,
 )
 
-Levels = NDArray[np.int32]
-_MOST_OCTAVES = 127  # of a step that is a float32, not subnormal
-
 
 def decode(
     data: bytes,
@@ -33,6 +32,7 @@ def decode(
     state: IncrementalState | None = None,
     tensor_dimensions: Mapping[str, tuple[int, ...]] | None = None,
     max_bytes: int = 1 << 30,
+    threads: int | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Decode one bitstream of ISO/IEC 15938-17.
 
@@ -46,6 +46,8 @@ def decode(
         Shapes of the base model's tensors, for units that do not carry theirs; those in `state` need not be given.
     max_bytes : int
         Most bytes of weights that the bitstream may declare.
+    threads : int, optional
+        Most threads to decode units on; None: as many as there are cores, at most 4.
 
     Returns
     -------
@@ -69,7 +71,8 @@ def decode(
     >>> decode(bytes.fromhex("00040201" "0008068100400080"))
     {}
     """
-    return {name: tensor.values for name, tensor in decode_tensors(data, state, tensor_dimensions, max_bytes).items()}
+    decoded = decode_tensors(data, state, tensor_dimensions, max_bytes, threads)
+    return {name: tensor.values for name, tensor in decoded.items()}
 
 
 def decode_tensors(
@@ -77,25 +80,45 @@ def decode_tensors(
     state: IncrementalState | None = None,
     tensor_dimensions: Mapping[str, tuple[int, ...]] | None = None,
     max_bytes: int = 1 << 30,
+    threads: int | None = None,
 ) -> dict[str, DecodedTensor]:
     """Decode a bitstream to values and levels; see `decode`."""
     nodes = dict(state.nodes) if state else {}
     shapes = {**(tensor_dimensions or {}), **{name: node.shape for name, node in nodes.items()}}
     decoded: dict[str, DecodedTensor] = {}
-    n_bytes = 0
-    for unit, context in _data_units(data, Context(tensor_dimensions=shapes)):
-        members = members_of(unit, context)
-        n_bytes += sum(4 * prod(member.shape) for member in members)
-        if n_bytes > max_bytes:
-            raise LimitExceededError(f"more than {max_bytes} bytes of weights", byte_offset=unit.byte_offset)
-        _decode_unit(members, unit, context, nodes)
-        for member in members:
-            decoded[member.name] = member.decoded()
-            if unit.nnr_compressed_data_unit_payload_type != PayloadType.RAW_FLOAT:
-                nodes[member.name] = member.node(context, nodes.get(member.name))
+    for jobs in _independent_jobs(_jobs(data, Context(tensor_dimensions=shapes), max_bytes)):
+        _decode_jobs(jobs, nodes, checked_threads(threads))
+        for job in jobs:
+            decoded |= {member.name: member.decoded() for member in job.members}
+            if not job.is_raw:
+                nodes |= {member.name: member.node(job.context, nodes.get(member.name)) for member in job.members}
     if state is not None:
         state.nodes = nodes
     return decoded
+
+
+def _jobs(data: bytes, context: Context, max_bytes: int) -> Iterator[_Job]:
+    n_bytes = 0
+    for unit, unit_context in _data_units(data, context):
+        job = _Job(unit, unit_context, members_of(unit, unit_context))
+        n_bytes += sum(4 * prod(member.shape) for member in job.members)
+        if n_bytes > max_bytes:
+            raise LimitExceededError(f"more than {max_bytes} bytes of weights", byte_offset=unit.byte_offset)
+        yield job
+
+
+def _independent_jobs(jobs: Iterable[_Job]) -> Iterator[list[_Job]]:
+    """Cut a series of jobs where one may build on what an earlier one leaves: that of a tensor of the same name."""
+    independent: list[_Job] = []
+    names: set[str] = set()
+    for job in jobs:
+        added = {member.name for member in job.members}
+        if names & added:
+            yield independent
+            independent, names = [], set()
+        independent.append(job)
+        names |= added
+    yield independent
 
 
 def _data_units(data: bytes, context: Context) -> Iterator[tuple[DataUnit, Context]]:
@@ -109,43 +132,66 @@ def _flattened(unit: SyntaxUnit) -> Sequence[SyntaxUnit]:
     return unit.units if isinstance(unit, Aggregate) else [unit]
 
 
-def _decode_unit(members: list[Member], unit: DataUnit, context: Context, nodes: dict[str, Node]) -> None:
-    if unit.nnr_compressed_data_unit_payload_type == PayloadType.RAW_FLOAT:
-        members[0].raw = _raw_floats(unit, members[0])
-        return
-    for member in members:
+@dataclass(slots=True, eq=False)
+class _Job:
+    """One data unit to decode."""
+
+    unit: DataUnit
+    context: Context
+    members: list[Member]
+
+    @property
+    def is_raw(self) -> bool:
+        return self.unit.nnr_compressed_data_unit_payload_type == PayloadType.RAW_FLOAT
+
+    @property
+    def layers(self) -> list[NncLayer]:
+        return [member.layer for member in self.members if member.layer]
+
+
+def _decode_jobs(jobs: list[_Job], nodes: dict[str, Node], threads: int) -> None:
+    for job in jobs:
+        if job.is_raw:
+            job.members[0].raw = _raw_floats(job.unit, job.members[0])
+    coded = [job for job in jobs if not job.is_raw]
+    for member in (member for job in coded for member in job.members):
         _check_parent(member, nodes.get(member.name))
         member.levels = np.empty(prod(member.shape), np.int32)
-    try:
-        _decode_codeword(members, unit, context, nodes, nncodec_1=False)
-    except CorruptError as error:
-        if context.general_profile_idc != 0:
-            raise _placed(error, unit) from None
-        _decode_codeword_of_nncodec_1(members, unit, context, nodes, error)
+    corrupt = _decode_codewords(coded, nodes, threads, nncodec_1=False)
+    # Edition 1 has two dialects that no header tells apart; a payload ends where it must in only one of them.
+    edition_1 = [job for job in corrupt if job.context.general_profile_idc == 0]
+    corrupt = [job for job in corrupt if job not in edition_1]
+    corrupt += _decode_codewords(edition_1, nodes, threads, nncodec_1=True)
+    if corrupt:
+        raise _not_a_codeword(next(job for job in coded if job in corrupt))
+    for job in coded:
+        _set_step_sizes(job)
 
 
-def _decode_codeword_of_nncodec_1(
-    members: list[Member], unit: DataUnit, context: Context, nodes: dict[str, Node], first: CorruptError
-) -> None:
-    """Edition 1 has two dialects that no header tells apart; a payload ends where it must in only one of them."""
-    try:
-        _decode_codeword(members, unit, context, nodes, nncodec_1=True)
-    except CorruptError:
-        raise _placed(first, unit) from None
+def _decode_codewords(jobs: list[_Job], nodes: dict[str, Node], threads: int, *, nncodec_1: bool) -> list[_Job]:
+    """Decode the levels of all jobs; return those whose payload is no codeword."""
+    for job in jobs:
+        for member in job.members:
+            member.layer = layer_of(member, job.context, nodes.get(member.name), nncodec_1=nncodec_1)
+    n_used = decode_nnc([job.layers for job in jobs], [job.unit.payload for job in jobs], threads)
+    return [job for job, n in zip(jobs, n_used, strict=True) if n == 0 or n != len(job.unit.payload)]
 
 
-def _decode_codeword(
-    members: list[Member], unit: DataUnit, context: Context, nodes: dict[str, Node], *, nncodec_1: bool
-) -> None:
-    for member in members:
-        member.layer = layer_of(member, context, nodes.get(member.name), nncodec_1=nncodec_1)
-    n_used = decode_nnc([member.layer for member in members if member.layer], unit.payload)
-    if n_used != len(unit.payload):
-        raise CorruptError(f"the codeword has {n_used} bytes, the payload {len(unit.payload)}")
-    for member in members:
+def _not_a_codeword(job: _Job) -> CorruptError:
+    names = ", ".join(repr(member.name) for member in job.members)
+    message = f"{len(job.unit.payload)} bytes of payload are no codeword of {names}"
+    return CorruptError(message, byte_offset=job.unit.payload_byte_offset)
+
+
+def _set_step_sizes(job: _Job) -> None:
+    for member in job.members:
         if not member.is_integer and member.layer:
-            qp = context.quantization_parameter + member.layer.qp_delta
-            member.step_size = step_size(qp, context.qp_density)
+            qp = job.context.quantization_parameter + member.layer.qp_delta
+            try:
+                member.step_size = step_size(qp, job.context.qp_density)
+            except CorruptError as error:
+                error.byte_offset = job.unit.payload_byte_offset
+                raise
 
 
 def _check_parent(member: Member, node: Node | None) -> None:
@@ -156,10 +202,12 @@ def _check_parent(member: Member, node: Node | None) -> None:
         if unit.temporal_context_modeling_flag:
             raise _mismatch(member, "is not there")
         return
+    if node.shape != member.shape:
+        raise _mismatch(member, f"has shape {node.shape}")
     if unit.parent_node_id_type != ParentNodeIdType.NDU_ID:
         return
     same = (node.device_id, node.parameter_id) == (unit.device_id, unit.parameter_id)
-    if not same or unit.put_node_depth != node.put_node_depth + 1 or node.shape != member.shape:
+    if not same or unit.put_node_depth != node.put_node_depth + 1:
         raise _mismatch(
             member, f"is parameter {node.parameter_id} of device {node.device_id} at depth {node.put_node_depth}"
         )
@@ -178,8 +226,3 @@ def _raw_floats(unit: DataUnit, member: Member) -> NDArray[np.float32]:
     if len(unit.payload) != 4 * n:
         raise CorruptError(f"{n} floats in {len(unit.payload)} bytes", byte_offset=unit.payload_byte_offset)
     return np.frombuffer(unit.payload, "<f4").astype(np.float32)
-
-
-def _placed(error: BitstreamError, unit: DataUnit) -> BitstreamError:
-    error.byte_offset = unit.payload_byte_offset
-    return error

@@ -65,7 +65,7 @@ class Member:
 
     def node(self, context: Context, before: Node | None) -> Node:
         """Make what the next update of this tensor depends on."""
-        history = before.history if before else None
+        history = before.history if before and before.shape == self.shape else None
         if context.mps_parent_signalling_enabled_flag:
             seen = (self.levels != 0).astype(np.uint8)
             history = seen if history is None else history | seen
@@ -133,7 +133,7 @@ def layer_of(member: Member, context: Context, node: Node | None, *, nncodec_1: 
     """Describe a member to the kernels; `node` is what the update before left."""
     unit, profile_1 = member.unit, context.general_profile_idc == 1
     looks_at_codebook = profile_1 and member.codebook is not None
-    history = node.history if node else None
+    parent = node if node and node.shape == member.shape else None
     return NncLayer(
         member.levels.reshape(-1),
         *matrix_shape(member.shape),
@@ -148,8 +148,9 @@ def layer_of(member: Member, context: Context, node: Node | None, *, nncodec_1: 
         has_parent=bool(unit.parent_node_id_present_flag),
         dependent=bool(unit.dq_flag) and not member.is_integer,
         single_row_resets=nncodec_1,
-        base=node.levels if node and unit.temporal_context_modeling_flag else None,
-        history=history,
+        temporal=bool(unit.temporal_context_modeling_flag),
+        base=parent.levels if parent else None,
+        history=parent.history if parent else None,
     )
 
 
