@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from numpy import int32, uint8
+from numpy import float32, int32, uint8
 from numpy.typing import NDArray
 
 Bytes = NDArray[uint8]
@@ -87,3 +87,23 @@ class NncLayer:
 
 def encode_nnc(units: Sequence[Sequence[NncLayer]], threads: int) -> list[bytes]: ...
 def decode_nnc(units: Sequence[Sequence[NncLayer]], coded: Sequence[Buffer], threads: int) -> list[int]: ...
+
+class NncQuantization:
+    """One matrix to quantise, in C order; see `NncQuantization` in `core.h`."""
+
+    def __init__(
+        self,
+        weights: NDArray[float32],
+        levels: NDArray[int32],
+        height: int,
+        width: int,
+        *,
+        step_size: float,
+        dependent: bool,
+        block_size: int = 0,
+        skipped_rows: Bytes | None = None,
+    ) -> None: ...
+    @property
+    def in_range(self) -> bool: ...
+
+def quantize_nnc(jobs: Sequence[NncQuantization], threads: int) -> None: ...

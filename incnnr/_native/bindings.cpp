@@ -280,6 +280,42 @@ std::vector<nb::tuple> block_rows(const BoundLayer& layer) {
     return rows;
 }
 
+using ReadOnlyWeights = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+struct BoundQuantization {
+    incnnr::NncQuantization native;
+    std::vector<nb::object> alive;
+};
+
+void make_quantization(BoundQuantization* self, nb::handle weights, nb::handle levels, size_t height, size_t width, float step_size, bool dependent,
+                       unsigned block_size, nb::handle skipped_rows) {
+    if (!(step_size >= std::numeric_limits<float>::min() && step_size <= 0x1p126f)) throw nb::value_error("step_size is out of range");
+    if (block_size > 64) throw nb::value_error("block_size is out of range");
+    new (self) BoundQuantization{};
+    incnnr::NncQuantization& q = self->native;
+    q.weights = checked_data<ReadOnlyWeights>(weights, height * width, "weights have the wrong size", self->alive);
+    q.levels = checked_data<Levels>(levels, height * width, "levels have the wrong size", self->alive);
+    q.skipped_rows = checked_data<ReadOnlyBytes>(skipped_rows, height, "skipped_rows have the wrong size", self->alive);
+    if (q.weights == nullptr || q.levels == nullptr) throw nb::value_error("weights or levels are missing");
+    q.height = height;
+    q.width = width;
+    q.step_size = step_size;
+    q.dependent = dependent;
+    q.block_size = block_size;
+}
+
+void quantize_nnc(const std::vector<BoundQuantization*>& bound, unsigned threads) {
+    std::vector<incnnr::NncQuantization> jobs;
+    for (const BoundQuantization* job : bound) jobs.push_back(job->native);
+    Status status;
+    {
+        nb::gil_scoped_release unlocked;
+        status = incnnr::quantize_nnc(jobs.data(), jobs.size(), threads);
+    }
+    raise_unless_ok(status);
+    for (size_t i = 0; i < bound.size(); ++i) bound[i]->native = jobs[i];
+}
+
 // glibc keeps freed memory that lies below anything still in use.
 void trim_memory() {
 #ifdef __GLIBC__
@@ -327,6 +363,11 @@ NB_MODULE(_core, m) {
         .def_prop_ro("block_rows", &block_rows);
     m.def("encode_nnc", &encode_nnc, nb::arg("units"), nb::arg("threads"));
     m.def("decode_nnc", &decode_nnc, nb::arg("units"), nb::arg("coded"), nb::arg("threads"));
+    nb::class_<BoundQuantization>(m, "NncQuantization")
+        .def("__init__", &make_quantization, nb::arg("weights").none(), nb::arg("levels").none(), nb::arg("height"), nb::arg("width"), nb::kw_only(),
+             nb::arg("step_size"), nb::arg("dependent"), nb::arg("block_size") = 0, nb::arg("skipped_rows") = nb::none())
+        .def_prop_ro("in_range", [](const BoundQuantization& q) { return q.native.in_range; });
+    m.def("quantize_nnc", &quantize_nnc, nb::arg("jobs"), nb::arg("threads"));
     m.def("trim_memory", &trim_memory);
     m.def("xxh64", &xxh64, nb::arg("data"), nb::arg("seed") = 0);
 }

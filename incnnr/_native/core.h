@@ -136,6 +136,23 @@ struct NncCodeword {
 void encode_nnc(NncCodeword* codewords, size_t n_codewords, unsigned n_threads);
 void decode_nnc(NncCodeword* codewords, size_t n_codewords, unsigned n_threads);
 
+// One matrix on its way from weights to levels, with the step sizes and states of ISO/IEC 15938-17.
+struct NncQuantization {
+    const float* weights;         // height * width
+    int32_t* levels;              // written: a decoder returns float(level) * step_size
+    size_t height;
+    size_t width;
+    float step_size;              // normal, and not above 2^126
+    bool dependent;               // dq_flag: levels that the trellis has
+    unsigned block_size;          // 8 to 64; 0 scans row by row
+    const uint8_t* skipped_rows;  // height flags: such a row becomes zeros and is not coded; null for none
+    bool in_range;                // written: whether all |weight / step_size| fit int32; if not, levels are unspecified
+};
+
+// Least squared error. Work is spread over up to n_threads threads, which end with the call; results do not depend on
+// n_threads.
+Status quantize_nnc(NncQuantization* jobs, size_t n_jobs, unsigned n_threads);
+
 uint64_t xxh64(const uint8_t* data, size_t n_bytes, uint64_t seed);
 
 }  // namespace incnnr

@@ -1,5 +1,6 @@
 """Levels and weights: how finely, and which levels."""
 
+from incnnr.quantization.levels import NncQuantization, quantize
 from incnnr.quantization.quality import LOSSLESS, Knob, Quality, Tolerance, check_qps, choice, representable_step
 from incnnr.quantization.step_sizes import (
     QP_DENSITY,
@@ -15,6 +16,7 @@ __all__ = [
     "LOSSLESS",
     "QP_DENSITY",
     "Knob",
+    "NncQuantization",
     "Quality",
     "Tolerance",
     "check_qps",
@@ -23,6 +25,7 @@ __all__ = [
     "level_range",
     "qp_of_bit_depth",
     "qp_of_step_size",
+    "quantize",
     "representable_step",
     "smallest_qp",
     "step_size_of_qp",

@@ -1,0 +1,110 @@
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <new>
+#include <vector>
+
+#include "core.h"
+#include "parallel.h"
+#include "quantizer_piece.h"
+#include "trellis_quantizer.h"
+
+namespace incnnr {
+namespace {
+
+// Long tensors are quantized in pieces, each on its own: the ways through the trellis begin and end in state 0.
+constexpr size_t piece_weights = 1 << 14;
+
+// Up to here levels, the neighbours of the nearest included, are below 2^31. False for NaN.
+bool is_in_range(double scaled) { return std::fabs(scaled) <= 2147483640.0; }
+
+bool is_in_range(const std::vector<float>& weights, double inverse_step) {
+    bool all = true;
+    for (float weight : weights) all &= is_in_range(static_cast<double>(weight) * inverse_step);
+    return all;
+}
+
+// Half away from zero, of a product in float32.
+void quantize_uniformly(Piece& piece, float inverse_step) {
+    constexpr float below_2_to_31 = 2147483520.0f;  // where the rounding of product and reciprocal may lead
+    for (size_t i = 0; i < piece.n_weights; ++i) {
+        const float magnitude = std::fabs(piece.weights[i] * inverse_step);
+        const double scaled = static_cast<double>(magnitude < below_2_to_31 ? magnitude : below_2_to_31);
+        const auto level = static_cast<int32_t>(scaled + 0.5);
+        piece.levels[i] = piece.weights[i] < 0 ? -level : level;
+    }
+}
+
+// What a thread needs for one piece after the other.
+struct Worker {
+    Piece piece;
+    DependentQuantizer dependent;
+
+    bool quantize(const NncQuantization& job, size_t first, size_t end);
+};
+
+bool Worker::quantize(const NncQuantization& job, size_t first, size_t end) {
+    piece.load(job, first, end);
+    const double inverse_step = 1.0 / static_cast<double>(job.step_size);
+    if (!is_in_range(piece.weights, inverse_step)) return false;
+    if (job.dependent) {
+        dependent.quantize(piece, inverse_step);
+    } else {
+        quantize_uniformly(piece, static_cast<float>(inverse_step));
+    }
+    piece.store_levels(job, first, end);
+    return true;
+}
+
+struct PieceOfJob {
+    size_t job;
+    size_t first;
+    size_t end;
+    bool in_range;
+    Status status;
+};
+
+std::vector<PieceOfJob> cut(const NncQuantization* jobs, size_t n_jobs) {
+    std::vector<PieceOfJob> pieces;
+    for (size_t j = 0; j < n_jobs; ++j) {
+        const size_t n = jobs[j].height * jobs[j].width;
+        for (size_t first = 0; first < n; first += piece_weights) pieces.push_back({j, first, std::min(n, first + piece_weights), true, Status::ok});
+    }
+    return pieces;
+}
+
+void quantize_piece(const NncQuantization* jobs, PieceOfJob& piece, Worker& worker) {
+    try {
+        piece.in_range = worker.quantize(jobs[piece.job], piece.first, piece.end);
+    } catch (const std::bad_alloc&) {
+        piece.status = Status::out_of_memory;
+    }
+}
+
+Status quantize_all(NncQuantization* jobs, size_t n_jobs, unsigned n_threads) {
+    std::vector<PieceOfJob> pieces = cut(jobs, n_jobs);
+    std::vector<Worker> workers(std::min<size_t>(n_threads, pieces.size()));
+    std::atomic<size_t> next{0};
+    in_parallel(workers.size(), n_threads, [&](size_t w) {
+        for (size_t i = next++; i < pieces.size(); i = next++) quantize_piece(jobs, pieces[i], workers[w]);
+    });
+    Status status = Status::ok;
+    for (const PieceOfJob& piece : pieces) {
+        if (piece.status == Status::out_of_memory) status = Status::out_of_memory;
+        if (!piece.in_range) jobs[piece.job].in_range = false;
+    }
+    return status;
+}
+
+}  // namespace
+
+Status quantize_nnc(NncQuantization* jobs, size_t n_jobs, unsigned n_threads) {
+    for (size_t j = 0; j < n_jobs; ++j) jobs[j].in_range = true;
+    try {
+        return quantize_all(jobs, n_jobs, n_threads);
+    } catch (const std::bad_alloc&) {
+        return Status::out_of_memory;
+    }
+}
+
+}  // namespace incnnr

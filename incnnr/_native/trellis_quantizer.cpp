@@ -1,0 +1,120 @@
+#include "trellis_quantizer.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "trellis.h"
+
+namespace incnnr {
+namespace {
+
+constexpr size_t tile_weights = 64;
+
+// Squared distances of weights to the nearest level of each residue modulo 4.
+struct Distances {
+    Float4 to[4][tile_weights / 4];
+
+    const float* of(int residue) const { return reinterpret_cast<const float*>(to[residue]); }
+};
+
+// The magnitude base + x, base a multiple of 4 and x in -2..2, falls to the level base + residue - 4 below this x, else to
+// base + residue. Lowest (base 0) is 1 or 0: there is no level -1, but zero in its place.
+inline Float4 threshold_3(Float4 lowest) { return 1.0f + 0.5f * lowest; }
+inline Float4 threshold(Mask4 residue, Float4 lowest) {
+    return residue == 3 ? threshold_3(lowest) : __builtin_convertvector(residue - 2, Float4);
+}
+
+inline Float4 is_lowest(Mask4 base) { return base == 0 ? all_lanes(1.0f) : all_lanes(0.0f); }
+
+inline Float4 squared_distance(Float4 x, Float4 limit, Float4 below, float above) {
+    const Float4 distance = x - (x < limit ? below : all_lanes(above));
+    return distance * distance;
+}
+
+void measure(Distances& distances, const int32_t* bases, const float* fractions, size_t n) {
+    for (size_t i = 0; i < n; i += 4) {
+        const auto x = load<Float4>(fractions + i);
+        const Float4 lowest = is_lowest(load<Mask4>(bases + i));
+        distances.to[0][i / 4] = x * x;
+        distances.to[1][i / 4] = squared_distance(x, all_lanes(-1.0f), all_lanes(-3.0f), 1.0f);
+        distances.to[2][i / 4] = squared_distance(x, all_lanes(0.0f), all_lanes(-2.0f), 2.0f);
+        distances.to[3][i / 4] = squared_distance(x, threshold_3(lowest), lowest - 1.0f, 3.0f);
+    }
+}
+
+}  // namespace
+
+void DependentQuantizer::quantize(Piece& piece, double inverse_step) {
+    split(piece, inverse_step);
+    costs_ = in_state_0();
+    size_t at = 0;
+    for (const ScanEvent& event : piece.events) {
+        pass(at, event.index);
+        costs_ = after_zeros(costs_, event.n_zeros);
+        at = event.index;
+    }
+    pass(at, piece.n_weights);
+    trace_back(piece);
+    choose_levels(piece);
+}
+
+void DependentQuantizer::split(const Piece& piece, double inverse_step) {
+    constexpr double rounder = 0x1.8p54;  // sums with it have units of 4 in their last place
+    bases_.resize(piece.weights.size());
+    fractions_.resize(piece.weights.size());
+    for (size_t i = 0; i < piece.n_weights; ++i) {
+        const double scaled = std::fabs(static_cast<double>(piece.weights[i])) * inverse_step;
+        const double base = (scaled + rounder) - rounder;
+        bases_[i] = static_cast<int32_t>(base);
+        fractions_[i] = static_cast<float>(scaled - base);
+    }
+}
+
+void DependentQuantizer::pass(size_t first, size_t end) {
+    parities_.resize(std::max(parities_.size(), end));
+    for (; first < end; first += tile_weights) pass_tile(first, std::min(end - first, tile_weights));
+}
+
+void DependentQuantizer::pass_tile(size_t first, size_t n) {
+    Distances distances;
+    measure(distances, bases_.data() + first, fractions_.data() + first, n);
+    ByState<Float4> costs = costs_;
+    ByState<Float4> swapped = {swap_halves(costs.even), swap_halves(costs.odd)};
+    for (size_t i = 0; i < n; ++i) {
+        const Arrival arrival = arrive({costs.even + all_lanes(distances.of(0)[i]), costs.odd + all_lanes(distances.of(3)[i])},
+                                       {swapped.even + all_lanes(distances.of(2)[i]), swapped.odd + all_lanes(distances.of(1)[i])});
+        parities_[first + i] = static_cast<uint8_t>(arrival.parities);
+        costs = arrival.costs();
+        swapped = arrival.swapped_costs();
+    }
+    // A step costs at most 4: taking the least off once a tile keeps the rounding of sums far below any difference.
+    const Float4 least = all_lanes(smallest(costs));
+    costs_ = {costs.even - least, costs.odd - least};
+}
+
+// Leaves in `levels` their residues modulo 4.
+void DependentQuantizer::trace_back(Piece& piece) const {
+    constexpr int32_t residue_of[2][2] = {{0, 2}, {3, 1}};  // [state % 2][parity]
+    auto event = piece.events.rbegin();
+    unsigned state = piece.ends_in_state_0 ? 0 : cheapest(costs_);
+    for (size_t i = piece.n_weights; i-- > 0;) {
+        for (; event != piece.events.rend() && event->index > i; ++event) state = state_before_zeros(state, event->n_zeros);
+        const unsigned parity = parities_[i] >> state & 1;
+        state = source_of[state][parity];
+        piece.levels[i] = residue_of[state % 2][parity];
+    }
+}
+
+void DependentQuantizer::choose_levels(Piece& piece) const {
+    for (size_t i = 0; i < piece.n_weights; i += 4) {
+        const auto residue = load<Mask4>(&piece.levels[i]);
+        const auto base = load<Mask4>(&bases_[i]);
+        const Mask4 below = load<Float4>(&fractions_[i]) < threshold(residue, is_lowest(base));
+        const Mask4 near = base + residue - (below & 4);
+        const Mask4 magnitude = near & (near >= 0);
+        const Mask4 negative = load<Float4>(&piece.weights[i]) < 0.0f;
+        store(&piece.levels[i], (magnitude ^ negative) - negative);
+    }
+}
+
+}  // namespace incnnr
