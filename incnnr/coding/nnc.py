@@ -8,7 +8,7 @@ from incnnr import _core
 from incnnr._core import NncLayer
 from incnnr.coding.codewords import native_errors
 
-__all__ = ["NncLayer", "decode_nnc", "encode_nnc"]
+__all__ = ["NncLayer", "choose_nnc_tools", "decode_nnc", "encode_nnc"]
 
 
 def encode_nnc(units: Sequence[Sequence[NncLayer]], threads: int) -> list[bytes]:
@@ -57,3 +57,7 @@ def decode_nnc(units: Sequence[Sequence[NncLayer]], coded: Sequence[bytes], thre
     """
     with native_errors():
         return _core.decode_nnc(units, coded, threads)
+
+
+def choose_nnc_tools(units: Sequence[Sequence[NncLayer]], threads: int) -> None:
+    """Leave every choice at its default."""

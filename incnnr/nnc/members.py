@@ -47,6 +47,7 @@ class Member:
     levels: Levels = field(default_factory=lambda: np.empty(0, np.int32))
     layer: NncLayer | None = None
     qp_delta: int = 0
+    skipped_rows: NDArray[np.uint8] | None = None
     step_size: float = 0.0
     raw: NDArray[np.float32] | None = None
 
@@ -151,6 +152,8 @@ def layer_of(member: Member, context: Context, node: Node | None, *, nncodec_1: 
         temporal=bool(unit.temporal_context_modeling_flag),
         base=parent.levels if parent else None,
         history=parent.history if parent else None,
+        row_skip=member.skipped_rows is not None,
+        skipped_rows=member.skipped_rows,
     )
 
 

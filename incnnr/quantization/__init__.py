@@ -1,6 +1,7 @@
 """Levels and weights: how finely, and which levels."""
 
-from incnnr.quantization.levels import NncQuantization, quantize
+from incnnr.quantization.codebook import Clusters, clusters_of
+from incnnr.quantization.levels import Quantization, quantize
 from incnnr.quantization.quality import LOSSLESS, Knob, Quality, Tolerance, check_qps, choice, representable_step
 from incnnr.quantization.step_sizes import (
     QP_DENSITY,
@@ -15,12 +16,14 @@ from incnnr.quantization.step_sizes import (
 __all__ = [
     "LOSSLESS",
     "QP_DENSITY",
+    "Clusters",
     "Knob",
-    "NncQuantization",
     "Quality",
+    "Quantization",
     "Tolerance",
     "check_qps",
     "choice",
+    "clusters_of",
     "finer_for_small_matrices",
     "level_range",
     "qp_of_bit_depth",

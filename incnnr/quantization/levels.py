@@ -1,39 +1,124 @@
-"""Weights to levels: uniform and dependent quantisation of ISO/IEC 15938-17."""
+"""Weights to levels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from incnnr import _core
-from incnnr._core import NncQuantization
 
-__all__ = ["NncQuantization", "quantize"]
+Levels = NDArray[np.int32]
+_TRELLIS_REACH = 2  # levels that dependent quantisation may go beyond the nearest
 
 
-def quantize(jobs: Mapping[str, NncQuantization], threads: int = 1) -> None:
-    """Quantise matrices into their `levels`: a decoder returns ``float32(level) * float32(step_size)``.
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """A matrix to quantise, and how. Levels stand for themselves times the step size, in float32.
+
+    Attributes
+    ----------
+    weights : numpy.ndarray of float32
+        Flat, finite.
+    height, width : int
+        Of the matrix.
+    step_size : float
+        A float32, not subnormal.
+    dependent : bool
+        Dependent quantisation with eight states, or the nearest level (ties away from zero).
+    block_size : int
+        8 to 64: the order that states follow goes in blocks of so many rows and columns; 0: row by row.
+    lambda_scale : float
+        How much bits weigh against squared error.
+    level_range : tuple of int, or None
+        Least and greatest level there may be.
+    skipped_rows : numpy.ndarray of uint8, or None
+        1 for rows that become zeros without being coded.
+    """
+
+    weights: NDArray[np.float32]
+    height: int
+    width: int
+    step_size: float
+    dependent: bool
+    block_size: int = 0
+    lambda_scale: float = 0.0
+    level_range: tuple[int, int] | None = None
+    skipped_rows: NDArray[np.uint8] | None = None
+
+
+def quantize(jobs: Sequence[Quantization], threads: int) -> list[Levels]:
+    """Quantise matrices.
 
     Parameters
     ----------
-    jobs : mapping of str to NncQuantization
-        By tensor name.
+    jobs : sequence of Quantization
+        What to quantise.
     threads : int
-        Most threads to use; the levels are the same for any number.
+        They do not change the levels.
+
+    Returns
+    -------
+    list of numpy.ndarray of int32
+        Flat, one for each job.
 
     Raises
     ------
     ValueError
-        A weight is not finite, or its level does not fit 32 bits; see `smallest_qp`. The levels are unspecified then.
+        A level does not fit 32 bits.
 
     Examples
     --------
-    >>> import numpy as np
-    >>> weights, levels = np.float32([0.1, 0.9, -1.6, 0.5]), np.empty(4, np.int32)
-    >>> quantize({"w": NncQuantization(weights, levels, 2, 2, step_size=0.5, dependent=False)})
-    >>> levels.tolist()
-    [0, 2, -3, 1]
+    >>> weights = np.float32([0.2, -0.7, 1.1, 0])
+    >>> quantize([Quantization(weights, 2, 2, step_size=0.25, dependent=False)], threads=1)[0].tolist()
+    [1, -3, 4, 0]
     """
-    _core.quantize_nnc(list(jobs.values()), threads)
-    for name, job in jobs.items():
-        if not job.in_range:
-            raise ValueError(f"{name}: a weight is not finite or needs a level beyond 32 bits")
+    levels = _quantized([_clipped(job) for job in jobs], threads)
+    for i, job in enumerate(jobs):
+        if job.level_range is not None:
+            levels[i] = _within_range(job, levels[i], threads)
+    return levels
+
+
+def _within_range(job: Quantization, levels: Levels, threads: int) -> Levels:
+    """Quantise again, with what lies outside of the range moved so far in that no path of the trellis leads out."""
+    low, high = job.level_range or (0, 0)
+    weights = _clipped(job).weights.copy()
+    step_size = np.float32(job.step_size)
+    lowest, highest = min(low + _TRELLIS_REACH, 0) * step_size, max(high - _TRELLIS_REACH, 0) * step_size
+    while ((levels < low) | (levels > high)).any():
+        weights[levels < low] = lowest
+        weights[levels > high] = highest
+        (levels,) = _quantized([replace(job, weights=weights)], threads)
+    return levels
+
+
+def _clipped(job: Quantization) -> Quantization:
+    if job.level_range is None:
+        return job
+    low, high = job.level_range
+    step_size = np.float32(job.step_size)
+    return replace(job, weights=np.clip(job.weights, low * step_size, high * step_size))
+
+
+def _quantized(jobs: Sequence[Quantization], threads: int) -> list[Levels]:
+    levels = [np.empty(job.height * job.width, np.int32) for job in jobs]
+    natives = [
+        _core.NncQuantization(
+            job.weights,
+            out,
+            job.height,
+            job.width,
+            step_size=job.step_size,
+            dependent=job.dependent,
+            block_size=job.block_size,
+            skipped_rows=job.skipped_rows,
+        )
+        for job, out in zip(jobs, levels, strict=True)
+    ]
+    _core.quantize_nnc(natives, threads)
+    if not all(native.in_range for native in natives):
+        raise ValueError("a level does not fit 32 bits")
+    return levels

@@ -55,7 +55,7 @@ def qp_of_step_size(step_size: float, qp_density: int = QP_DENSITY) -> int:
 
 
 def qp_of_bit_depth(weights: NDArray[np.float32], bit_depth: int, qp_density: int = QP_DENSITY) -> int:
-    """Quantisation parameter that spreads weights over the integers of a bit depth; the largest few are clipped.
+    """Quantisation parameter that spreads weights over the integers of a bit depth; one in 2,000 may be clipped.
 
     Parameters
     ----------
@@ -67,13 +67,15 @@ def qp_of_bit_depth(weights: NDArray[np.float32], bit_depth: int, qp_density: in
     Examples
     --------
     >>> step_size_of_qp(qp_of_bit_depth(np.float32([-1, 0.5]), 8)) * 127
-    0.9921875
+    1.240234375
     """
     magnitudes = np.abs(weights).reshape(-1)
     if not magnitudes.any():
         return 0
     reach = float(np.percentile(magnitudes, _PERCENTILE)) or float(magnitudes.max())
-    return qp_of_step_size(reach / level_range(weights, bit_depth)[1], qp_density)
+    wanted = reach / level_range(weights, bit_depth)[1]
+    qp = qp_of_step_size(wanted, qp_density)
+    return qp if step_size_of_qp(qp, qp_density) >= wanted else qp + 1
 
 
 def level_range(weights: NDArray[np.float32], bit_depth: int) -> tuple[int, int]:
