@@ -3,7 +3,8 @@
 from incnnr import nnc, testing
 from incnnr.checkpoints import Checkpoint, read, write
 from incnnr.errors import IncnnrError
-from incnnr.incremental import Decoder, Encoder, Limits, Update
+from incnnr.incremental import Decoder, Encoder, Update
+from incnnr.limits import Limits
 from incnnr.position import Position
 from incnnr.stream import open  # noqa: A004 -- as gzip.open
 from incnnr.tensors import Model

@@ -9,7 +9,7 @@
         UnsupportedError              valid, but of a version or kind this release does not read
         LimitExceededError            larger than the decoder's Limits allow, or than memory
       StateError(RuntimeError)
-        ReferenceMismatchError        .expected .actual
+        ReferenceMismatchError        .expected .actual .byte_offset
           StaleUpdateError            older or repeated: ignore it
           GapError                    too new: ask for the missing updates or a keyframe
           DivergedError               right number, other past: ask for a keyframe
@@ -22,6 +22,8 @@ Wrong types of arguments stay ``TypeError`` and impossible values ``ValueError``
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,11 +87,21 @@ class ReferenceMismatchError(StateError):
         The parent that the update names.
     actual : Position or None
         What the decoder holds; None before its first keyframe.
+    byte_offset : int or None
+        Where the unit is that does not follow, in a bitstream of the standard: there, each unit names its own parent.
     """
 
-    def __init__(self, message: str, *, expected: Position | None, actual: Position | None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        expected: Position | None = None,
+        actual: Position | None = None,
+        byte_offset: int | None = None,
+    ) -> None:
         self.expected = expected
         self.actual = actual
+        self.byte_offset = byte_offset
         super().__init__(message)
 
 
@@ -139,3 +151,25 @@ class CheckpointError(IncnnrError, OSError):
     def __init__(self, path: str | Path, message: str) -> None:
         self.path = Path(path)
         super().__init__(f"{path}: {message}")
+
+
+@contextmanager
+def located(byte_offset: int | None, unit_index: int | None) -> Iterator[None]:
+    """Let errors that do not know their place name this one; running out of memory here is one of them.
+
+    Examples
+    --------
+    >>> with located(7, 2):
+    ...     raise CorruptError("a level is too large")
+    Traceback (most recent call last):
+    ...
+    incnnr.errors.CorruptError: a level is too large (at unit 2, byte 7)
+    """
+    try:
+        yield
+    except BitstreamError as error:
+        if error.byte_offset is None:
+            error.byte_offset, error.unit_index = byte_offset, unit_index
+        raise
+    except MemoryError:
+        raise LimitExceededError("memory ran out", byte_offset=byte_offset, unit_index=unit_index) from None

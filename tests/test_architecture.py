@@ -15,6 +15,7 @@ PACKAGE = Path(incnnr.__file__).parent
 ROOMS = [
     "position",
     "errors",
+    "limits",
     "tensors",
     "files",
     "_core",

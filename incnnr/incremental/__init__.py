@@ -2,7 +2,6 @@
 
 from incnnr.incremental.decoder import Decoder
 from incnnr.incremental.encoder import Encoder
-from incnnr.incremental.limits import Limits
 from incnnr.incremental.update import Update, UpdateStats
 
-__all__ = ["Decoder", "Encoder", "Limits", "Update", "UpdateStats"]
+__all__ = ["Decoder", "Encoder", "Update", "UpdateStats"]

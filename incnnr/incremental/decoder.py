@@ -8,9 +8,9 @@ from incnnr.coding import checked_threads
 from incnnr.errors import DivergedError, GapError, StaleUpdateError, StateError
 from incnnr.incremental import snapshot
 from incnnr.incremental.decoding import decode_update
-from incnnr.incremental.limits import Limits
 from incnnr.incremental.state import base_state
 from incnnr.incremental.update import ParsedUpdate, Update, parse
+from incnnr.limits import Limits
 from incnnr.position import Position
 from incnnr.tensors import Model, ModelStats
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from incnnr import coding
-from incnnr.errors import BitstreamError, CorruptError, LimitExceededError, UnsupportedError
-from incnnr.incremental.limits import Limits
+from incnnr.errors import CorruptError, UnsupportedError, located
+from incnnr.incremental.declared import check_table
 from incnnr.incremental.revision import Revision
 from incnnr.incremental.state import CodecState, TensorSpec, digest_of
 from incnnr.incremental.syntax import Data, Table
 from incnnr.incremental.update import ParsedUpdate
+from incnnr.limits import Limits
 from incnnr.nnc.units import UnitType
 
 
@@ -33,17 +33,17 @@ def decode_update(
     table: Mapping[str, TensorSpec] = parent.table if parent else {}
     if units and units[0].type == UnitType.TABLE:
         unit = units.pop(0)
-        with _located(unit.byte_offset, unit.index):
+        with located(unit.byte_offset, unit.index):
             table = Table.read(unit).apply(table)
-            limits.check(table, parent, update_bytes)
+            check_table(limits, table, parent, update_bytes)
     revision = Revision(parent.tensors if parent else {}, table)
     slices = _Slices(revision, parent, threads)
     for unit in units:
-        with _located(unit.byte_offset, unit.index):
+        with located(unit.byte_offset, unit.index):
             if unit.type != UnitType.DATA:
                 raise UnsupportedError(f"unit type {unit.type}")
             slices.take(Data.read(unit, most_codewords=len(revision.refs)))
-    with _located(update_bytes, None):
+    with located(update_bytes, None):
         slices.end()
         tensors = revision.tensors()
     if digest_of(tensors) != update.end.digest:
@@ -86,16 +86,3 @@ class _Slices:
     def end(self) -> None:
         if any(ref.reference is None for ref in self._revision.refs[self._n_done :]):
             raise CorruptError("a new tensor has no data")
-
-
-@contextmanager
-def _located(byte_offset: int, unit_index: int | None) -> Iterator[None]:
-    """Let errors that do not know their place name this one."""
-    try:
-        yield
-    except BitstreamError as error:
-        if error.byte_offset is None:
-            error.byte_offset, error.unit_index = byte_offset, unit_index
-        raise
-    except MemoryError:
-        raise LimitExceededError("memory ran out", byte_offset=byte_offset, unit_index=unit_index) from None

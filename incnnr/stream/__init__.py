@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from incnnr.incremental import Limits
+from incnnr.limits import Limits
 from incnnr.stream import sink
 from incnnr.stream.entry import Entry
 from incnnr.stream.follow import StreamFollower

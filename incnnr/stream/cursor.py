@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from incnnr.errors import BitstreamError, CorruptError, ReferenceMismatchError
-from incnnr.incremental import Decoder, Limits, Update
+from incnnr.incremental import Decoder, Update
+from incnnr.limits import Limits
 from incnnr.stream import layouts
 from incnnr.stream.entry import Record
 from incnnr.stream.frames import Body, Source, read_body

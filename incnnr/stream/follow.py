@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 
-from incnnr.incremental import Limits
+from incnnr.limits import Limits
 from incnnr.position import Position
 from incnnr.stream.entry import Entry
 from incnnr.stream.reader import StreamReader

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from incnnr.errors import ClosedError
-from incnnr.incremental import Limits
+from incnnr.limits import Limits
 from incnnr.stream.cursor import Cursor
 from incnnr.stream.entry import Entry
 from incnnr.stream.scan import Damage, Scan

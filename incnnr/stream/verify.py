@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from incnnr.errors import BitstreamError, CorruptError
-from incnnr.incremental import Limits
+from incnnr.limits import Limits
 from incnnr.stream.reader import StreamReader
 
 

@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from incnnr.errors import ClosedError, CorruptError
-from incnnr.incremental import Encoder, Limits, Update
+from incnnr.incremental import Encoder, Update
+from incnnr.limits import Limits
 from incnnr.position import Position
 from incnnr.stream import frames, layouts, sink
 from incnnr.stream.cursor import Cursor
