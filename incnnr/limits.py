@@ -49,6 +49,9 @@ class Limits:
         return max(_ALWAYS_ALLOWED, _MOST_PER_BYTE * input_bytes, 2 * held_bytes)
 
 
+DEFAULT_LIMITS = Limits()
+
+
 class Declared:
     """What was declared so far, tensor by tensor.
 

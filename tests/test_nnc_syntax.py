@@ -293,11 +293,11 @@ def test_the_factors_of_a_decomposed_tensor_outside_of_a_block_have_their_own_en
     assert parse(write(units)) == units
 
 
-def test_a_layer_parameter_set_replaces_the_step_size_of_the_model():
+def test_a_layer_parameter_set_replaces_the_step_size_of_the_model_until_the_next_one():
     context = chained(parse(golden("beyond/lps")))
     assert (context.qp_density, context.quantization_parameter) == (2, -3)
     without = LayerParameterSet(lps_pruning_flag=1).context_after(context)
-    assert (without.qp_density, without.quantization_parameter) == (2, -3)
+    assert (without.qp_density, without.quantization_parameter) == (2, 0)
 
 
 def test_a_pruning_mask_keeps_its_bits():

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from incnnr import Limits
 from incnnr.errors import BitstreamError, ReferenceMismatchError
 from incnnr.nnc import IncrementalState
 from incnnr.nnc.bitstream import decode_tensors
@@ -77,7 +78,7 @@ def test_a_damaged_vector_gives_a_typed_error_or_some_weights_and_leaves_the_sta
     for bad in damaged:
         state = IncrementalState()
         try:
-            decode_tensors(bad, state, shapes_of(name), max_bytes=1 << 24)
+            decode_tensors(bad, state, shapes_of(name), Limits(model_bytes=1 << 24))
         except (BitstreamError, ReferenceMismatchError):
             assert state.nodes == {}
 

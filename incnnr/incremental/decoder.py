@@ -10,11 +10,9 @@ from incnnr.incremental import snapshot
 from incnnr.incremental.decoding import decode_update
 from incnnr.incremental.state import base_state
 from incnnr.incremental.update import ParsedUpdate, Update, parse
-from incnnr.limits import Limits
+from incnnr.limits import DEFAULT_LIMITS, Limits
 from incnnr.position import Position
 from incnnr.tensors import Model, ModelStats
-
-DEFAULT_LIMITS = Limits()
 
 
 class Decoder:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 from incnnr.coding import checked_threads
 from incnnr.errors import StateError
-from incnnr.incremental.decoder import DEFAULT_LIMITS, Decoder
+from incnnr.incremental.decoder import Decoder
 from incnnr.incremental.encoding import Given, encode_update
 from incnnr.incremental.state import CodecState, base_state
 from incnnr.incremental.update import Update
+from incnnr.limits import DEFAULT_LIMITS
 from incnnr.position import Position
 from incnnr.quantization import Knob, Quality
 from incnnr.tensors import TensorType, as_array, bytes_of, type_of

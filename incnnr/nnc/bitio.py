@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TypedDict, TypeVar
 
-from incnnr.errors import CorruptError, TruncatedError, UnsupportedError
+from incnnr.errors import CorruptError, LimitExceededError, TruncatedError, UnsupportedError
 
 Element = TypeVar("Element")
 
@@ -109,11 +109,15 @@ class BitReader(BitCoder):
         Where `data` begins in the bitstream, for errors.
     unit_index : int or None
         Number of the unit, for errors.
+    most_elements : int or None
+        How long all lists may be together.
 
     Raises
     ------
     TruncatedError
         By any method: the bytes end first.
+    LimitExceededError
+        By `repeated`: the lists are too long.
     CorruptError
         By any method: no writer makes such bits.
 
@@ -124,9 +128,13 @@ class BitReader(BitCoder):
     (5, -1, 2)
     """
 
-    def __init__(self, data: bytes, byte_offset: int = 0, unit_index: int | None = None) -> None:
+    def __init__(
+        self, data: bytes, byte_offset: int = 0, unit_index: int | None = None, most_elements: int | None = None
+    ) -> None:
         self._data = data
         self._at = 0
+        self._n_elements = 0
+        self._most_elements = most_elements
         self._byte_offset = byte_offset
         self._unit_index = unit_index
 
@@ -187,6 +195,9 @@ class BitReader(BitCoder):
         """Read `count` elements, of at least one bit each."""
         self.check(count >= 0, f"a list of {count} elements")
         self._need(count, f"{count} elements")
+        self._n_elements += count
+        if self._most_elements is not None and self._n_elements > self._most_elements:
+            raise LimitExceededError(f"lists of more than {self._most_elements} elements", **self._where)
         return tuple(element(blank) for _ in range(count))
 
     def check(self, holds: bool, message: str, /) -> None:

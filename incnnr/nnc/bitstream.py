@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from incnnr.coding import checked_threads
 from incnnr.coding.nnc import NncLayer, decode_nnc
-from incnnr.errors import CorruptError, LimitExceededError, ReferenceMismatchError
+from incnnr.errors import CorruptError, ReferenceMismatchError, TruncatedError, located
+from incnnr.limits import DEFAULT_LIMITS, Declared, Limits
 from incnnr.nnc.members import DecodedTensor, Member, layer_of, members_of, step_size
 from incnnr.nnc.parse import parse_with_context
 from incnnr.nnc.state import IncrementalState, Node
@@ -22,7 +24,6 @@ from incnnr.nnc.syntax import (
     DataUnit,
     ParentNodeIdType,
     PayloadType,
-    SyntaxUnit,
 )
 
 
@@ -31,7 +32,7 @@ def decode(
     *,
     state: IncrementalState | None = None,
     tensor_dimensions: Mapping[str, tuple[int, ...]] | None = None,
-    max_bytes: int = 1 << 30,
+    limits: Limits = DEFAULT_LIMITS,
     threads: int | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Decode one bitstream of ISO/IEC 15938-17.
@@ -44,8 +45,8 @@ def decode(
         What earlier bitstreams of the same sender left; advanced in place.
     tensor_dimensions : mapping of str to tuple of int, optional
         Shapes of the base model's tensors, for units that do not carry theirs; those in `state` need not be given.
-    max_bytes : int
-        Most bytes of weights that the bitstream may declare.
+    limits : Limits
+        What the bitstream may declare.
     threads : int, optional
         Most threads to decode units on; None: as many as there are cores, at most 4.
 
@@ -71,7 +72,7 @@ def decode(
     >>> decode(bytes.fromhex("00040201" "0008068100400080"))
     {}
     """
-    decoded = decode_tensors(data, state, tensor_dimensions, max_bytes, threads)
+    decoded = decode_tensors(data, state, tensor_dimensions, limits, threads)
     return {name: tensor.values for name, tensor in decoded.items()}
 
 
@@ -79,31 +80,34 @@ def decode_tensors(
     data: bytes,
     state: IncrementalState | None = None,
     tensor_dimensions: Mapping[str, tuple[int, ...]] | None = None,
-    max_bytes: int = 1 << 30,
+    limits: Limits = DEFAULT_LIMITS,
     threads: int | None = None,
 ) -> dict[str, DecodedTensor]:
     """Decode a bitstream to values and levels; see `decode`."""
-    nodes = dict(state.nodes) if state else {}
-    shapes = {**(tensor_dimensions or {}), **{name: node.shape for name, node in nodes.items()}}
+    before = state or IncrementalState()
+    nodes, shapes = dict(before.nodes), dict(before.shapes)
+    context = Context(tensor_dimensions={**(tensor_dimensions or {}), **before.shapes}, limits=limits)
     decoded: dict[str, DecodedTensor] = {}
-    for jobs in _independent_jobs(_jobs(data, Context(tensor_dimensions=shapes), max_bytes)):
+    declared = Declared(limits, limits.allowed_bytes(len(data), before.held_bytes))
+    for jobs in _independent_jobs(_jobs(data, context, declared)):
         _decode_jobs(jobs, nodes, checked_threads(threads))
         for job in jobs:
-            decoded |= {member.name: member.decoded() for member in job.members}
-            if not job.is_raw:
-                nodes |= {member.name: member.node(job.context, nodes.get(member.name)) for member in job.members}
+            with job.located():
+                decoded |= {member.name: member.decoded() for member in job.members}
+                shapes |= job.shapes
+                if job.is_update:
+                    nodes |= {member.name: member.node(nodes.get(member.name)) for member in job.members}
     if state is not None:
-        state.nodes = nodes
+        state.nodes, state.shapes = nodes, shapes
     return decoded
 
 
-def _jobs(data: bytes, context: Context, max_bytes: int) -> Iterator[_Job]:
-    n_bytes = 0
+def _jobs(data: bytes, context: Context, declared: Declared) -> Iterator[_Job]:
     for unit, unit_context in _data_units(data, context):
-        job = _Job(unit, unit_context, members_of(unit, unit_context))
-        n_bytes += sum(4 * prod(member.shape) for member in job.members)
-        if n_bytes > max_bytes:
-            raise LimitExceededError(f"more than {max_bytes} bytes of weights", byte_offset=unit.byte_offset)
+        with located(unit.byte_offset, unit.unit_index):
+            job = _Job(unit, unit_context, members_of(unit, unit_context))
+            for member in job.members:
+                declared.add(member.name, member.shape, member.declared_bytes)
         yield job
 
 
@@ -122,14 +126,14 @@ def _independent_jobs(jobs: Iterable[_Job]) -> Iterator[list[_Job]]:
 
 
 def _data_units(data: bytes, context: Context) -> Iterator[tuple[DataUnit, Context]]:
-    for unit, unit_context in parse_with_context(data, context):
-        for inner in _flattened(unit):
+    for unit, before in parse_with_context(data, context):
+        context = before
+        for inner in unit.units if isinstance(unit, Aggregate) else [unit]:
             if isinstance(inner, DataUnit):
-                yield inner, unit_context
-
-
-def _flattened(unit: SyntaxUnit) -> Sequence[SyntaxUnit]:
-    return unit.units if isinstance(unit, Aggregate) else [unit]
+                yield inner, context
+            context = inner.context_after(context)
+    if context.awaits_h:
+        raise TruncatedError("a decomposed tensor has no second factor", byte_offset=len(data))
 
 
 @dataclass(slots=True, eq=False)
@@ -145,53 +149,77 @@ class _Job:
         return self.unit.nnr_compressed_data_unit_payload_type == PayloadType.RAW_FLOAT
 
     @property
+    def is_update(self) -> bool:
+        """Whether it uses and changes the state; raw floats have no levels to keep."""
+        return bool(self.context.mps_parent_signalling_enabled_flag) and not self.is_raw
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes as units give them: with a first factor, that of the whole."""
+        of_members = {member.name: member.shape for member in self.members}
+        return of_members | {self.unit.topology_elements(self.context)[0]: self.unit.dimensions(self.context)}
+
+    def located(self) -> AbstractContextManager[None]:
+        return located(self.unit.payload_byte_offset, self.unit.unit_index)
+
+    @property
     def layers(self) -> list[NncLayer]:
         return [member.layer for member in self.members if member.layer]
 
 
 def _decode_jobs(jobs: list[_Job], nodes: dict[str, Node], threads: int) -> None:
     for job in jobs:
-        if job.is_raw:
-            job.members[0].raw = _raw_floats(job.unit, job.members[0])
+        with job.located():
+            _prepare(job, nodes)
     coded = [job for job in jobs if not job.is_raw]
-    for member in (member for job in coded for member in job.members):
-        _check_parent(member, nodes.get(member.name))
-        member.levels = np.empty(prod(member.shape), np.int32)
     corrupt = _decode_codewords(coded, nodes, threads, nncodec_1=False)
     # Edition 1 has two dialects that no header tells apart; a payload ends where it must in only one of them.
-    edition_1 = [job for job in corrupt if job.context.general_profile_idc == 0]
-    corrupt = [job for job in corrupt if job not in edition_1]
-    corrupt += _decode_codewords(edition_1, nodes, threads, nncodec_1=True)
-    if corrupt:
-        raise _not_a_codeword(next(job for job in coded if job in corrupt))
+    edition_1 = [job for job in coded if job in corrupt and job.context.general_profile_idc == 0]
+    corrupt = corrupt.difference(edition_1) | _decode_codewords(edition_1, nodes, threads, nncodec_1=True)
     for job in coded:
-        _set_step_sizes(job)
+        with job.located():
+            if job in corrupt:
+                raise _not_a_codeword(job)
+            _set_step_sizes(job)
 
 
-def _decode_codewords(jobs: list[_Job], nodes: dict[str, Node], threads: int, *, nncodec_1: bool) -> list[_Job]:
+def _prepare(job: _Job, nodes: dict[str, Node]) -> None:
+    if job.is_raw:
+        job.members[0].raw = _raw_floats(job.unit, job.members[0])
+        return
+    for member in job.members:
+        if job.is_update:
+            _check_parent(member, nodes.get(member.name))
+        member.levels = np.empty(prod(member.shape), np.int32)
+
+
+def _decode_codewords(jobs: list[_Job], nodes: dict[str, Node], threads: int, *, nncodec_1: bool) -> set[_Job]:
     """Decode the levels of all jobs; return those whose payload is no codeword."""
+    if not jobs:
+        return set()
     for job in jobs:
         for member in job.members:
-            member.layer = layer_of(member, job.context, nodes.get(member.name), nncodec_1=nncodec_1)
-    n_used = decode_nnc([job.layers for job in jobs], [job.unit.payload for job in jobs], threads)
-    return [job for job, n in zip(jobs, n_used, strict=True) if n == 0 or n != len(job.unit.payload)]
+            node = nodes.get(member.name) if job.is_update else None
+            member.layer = layer_of(member, job.context, node, nncodec_1=nncodec_1)
+    with jobs[0].located():
+        n_used = decode_nnc([job.layers for job in jobs], [job.unit.payload for job in jobs], threads)
+    return {job for job, n in zip(jobs, n_used, strict=True) if n != len(job.unit.payload) or not _is_sound(job)}
+
+
+def _is_sound(job: _Job) -> bool:
+    return bool(job.unit.payload) and all(member.is_in_codebook for member in job.members)
 
 
 def _not_a_codeword(job: _Job) -> CorruptError:
     names = ", ".join(repr(member.name) for member in job.members)
-    message = f"{len(job.unit.payload)} bytes of payload are no codeword of {names}"
-    return CorruptError(message, byte_offset=job.unit.payload_byte_offset)
+    return CorruptError(f"{len(job.unit.payload)} bytes of payload are no codeword of {names}")
 
 
 def _set_step_sizes(job: _Job) -> None:
     for member in job.members:
         if not member.is_integer and member.layer:
             qp = job.context.quantization_parameter + member.layer.qp_delta
-            try:
-                member.step_size = step_size(qp, job.context.qp_density)
-            except CorruptError as error:
-                error.byte_offset = job.unit.payload_byte_offset
-                raise
+            member.step_size = step_size(qp, job.context.qp_density)
 
 
 def _check_parent(member: Member, node: Node | None) -> None:
@@ -202,9 +230,9 @@ def _check_parent(member: Member, node: Node | None) -> None:
         if unit.temporal_context_modeling_flag:
             raise _mismatch(member, "is not there")
         return
-    if node.shape != member.shape:
+    if node.levels.size != prod(member.shape):
         raise _mismatch(member, f"has shape {node.shape}")
-    if unit.parent_node_id_type != ParentNodeIdType.NDU_ID:
+    if not (unit.parent_node_id_type == ParentNodeIdType.NDU_ID and unit.node_id_present_flag and node.is_named):
         return
     same = (node.device_id, node.parameter_id) == (unit.device_id, unit.parameter_id)
     if not same or unit.put_node_depth != node.put_node_depth + 1:
@@ -216,13 +244,12 @@ def _check_parent(member: Member, node: Node | None) -> None:
 def _mismatch(member: Member, actual: str) -> ReferenceMismatchError:
     unit = member.unit
     wanted = f"parameter {unit.parameter_id} of device {unit.device_id} at depth {unit.put_node_depth - 1}"
-    return ReferenceMismatchError(
-        f"tensor {member.name!r} follows {wanted}, which {actual}", expected=None, actual=None
-    )
+    message = f"tensor {member.name!r} follows {wanted}, which {actual}"
+    return ReferenceMismatchError(message, byte_offset=unit.byte_offset)
 
 
 def _raw_floats(unit: DataUnit, member: Member) -> NDArray[np.float32]:
     n = prod(member.shape)
     if len(unit.payload) != 4 * n:
-        raise CorruptError(f"{n} floats in {len(unit.payload)} bytes", byte_offset=unit.payload_byte_offset)
+        raise CorruptError(f"{n} floats in {len(unit.payload)} bytes")
     return np.frombuffer(unit.payload, "<f4").astype(np.float32)

@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from incnnr.coding.nnc import NncLayer
-from incnnr.errors import CorruptError
+from incnnr.errors import CorruptError, LimitExceededError
 from incnnr.nnc.state import Node
 from incnnr.nnc.syntax import Codebook, Context, DataUnit, ParameterTypes, PayloadType
 from incnnr.quantization import step_size_of_qp
 
 Levels = NDArray[np.int32]
-_MOST_OCTAVES = 127  # of a step that is a float32, not subnormal
+_MOST_OCTAVES = 127  # of a step that is a float32
+_MOST_WEIGHTS = 1 << 60  # of a tensor, empty dimensions aside, so that numpy can count its bytes
+# What a tensor, and a value of a codebook, take beside the weights while a bitstream is decoded.
+_TENSOR_BYTES = 1024
+_CODEBOOK_VALUE_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,20 @@ class Member:
     step_size: float = 0.0
     raw: NDArray[np.float32] | None = None
 
+    @property
+    def declared_bytes(self) -> int:
+        """What decoding it takes."""
+        n_values = len(self.codebook.values) if self.codebook else 0
+        return _TENSOR_BYTES + _CODEBOOK_VALUE_BYTES * n_values + (8 if self.codebook else 4) * prod(self.shape)
+
+    @property
+    def is_in_codebook(self) -> bool:
+        """Whether every level stands for a value; the syntax of levels does not see to it."""
+        if not self.codebook or not self.levels.size:
+            return True
+        first, last = -self.codebook.zero_offset, len(self.codebook.values) - 1 - self.codebook.zero_offset
+        return bool(first <= self.levels.min() and self.levels.max() <= last)
+
     def decoded(self) -> DecodedTensor:
         """Make the weights of the levels."""
         if self.raw is not None:
@@ -64,14 +82,13 @@ class Member:
         with np.errstate(over="ignore", under="ignore"):
             return DecodedTensor(levels.astype(np.float32) * np.float32(self.step_size), levels)
 
-    def node(self, context: Context, before: Node | None) -> Node:
+    def node(self, before: Node | None) -> Node:
         """Make what the next update of this tensor depends on."""
-        history = before.history if before and before.shape == self.shape else None
-        if context.mps_parent_signalling_enabled_flag:
-            seen = (self.levels != 0).astype(np.uint8)
-            history = seen if history is None else history | seen
-        unit = self.unit
-        return Node(unit.device_id, unit.parameter_id, unit.put_node_depth, self.levels, history, self.shape)
+        history = (self.levels != 0).astype(np.uint8)
+        if before and before.history is not None and before.history.size == history.size:
+            history |= before.history
+        unit, is_named = self.unit, bool(self.unit.node_id_present_flag)
+        return Node(unit.device_id, unit.parameter_id, unit.put_node_depth, self.levels, history, self.shape, is_named)
 
 
 def matrix_shape(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -101,26 +118,38 @@ def members_of(unit: DataUnit, context: Context) -> list[Member]:
     names = unit.topology_elements(context)
     dims = unit.dimensions(context)
     types = ParameterTypes(unit.compressed_parameter_types)
-    is_integer = unit.nnr_compressed_data_unit_payload_type == PayloadType.INT
-    rows, rank = unit.g_number_of_rows, unit.decomposition_rank
-    factors: list[tuple[int, ...]] = [(rows, rank), (rank, prod(dims) // max(rows, 1))]
+    kind = unit.nnr_compressed_data_unit_payload_type
+    is_integer = kind == PayloadType.INT
+    factors = _factors(unit, dims) if types & ParameterTypes.DECOMPOSED else []
+    if kind in (PayloadType.FLOAT, PayloadType.BLOCK) and not context.has_quantization_method:
+        raise CorruptError("a quantised tensor, and no parameter set has a method of quantisation")
 
     def member(name: str, shape: tuple[int, ...], codebook: Codebook | None) -> Member:
         return Member(name, shape, unit, codebook, is_integer)
 
-    if unit.nnr_compressed_data_unit_payload_type != PayloadType.BLOCK:
-        shape = factors[context.awaits_h] if types & ParameterTypes.DECOMPOSED else dims
+    if kind != PayloadType.BLOCK:
+        shape = factors[context.awaits_h] if factors else dims
         return [member(names[0], shape, unit.codebook)]
-    weights = factors if types & ParameterTypes.DECOMPOSED else [dims]
+    if not dims:
+        raise CorruptError("a block around a tensor without dimensions")
+    weights = factors or [dims]
     vectors = _vectors_of_block(types)
     if len(names) != len(weights) + len(vectors):
-        raise CorruptError(
-            f"a block of {len(weights) + len(vectors)} tensors has {len(names)} names", byte_offset=unit.byte_offset
-        )
+        raise CorruptError(f"a block of {len(weights) + len(vectors)} tensors has {len(names)} names")
     named = dict(zip(["W", "H"][: len(weights)] + vectors, names, strict=True))
     ordered = [member(named[v], dims[:1], None) for v in ("LS", "BI", "beta", "gamma", "mean", "var") if v in named]
     codebooks = [unit.codebook, unit.codebook_h]
     return ordered + [member(named[w], s, c) for w, s, c in zip("WH", weights, codebooks, strict=False)]
+
+
+def _factors(unit: DataUnit, dims: tuple[int, ...]) -> list[tuple[int, ...]]:
+    rows, rank = unit.g_number_of_rows, unit.decomposition_rank
+    if rows == 0:
+        raise CorruptError("a decomposed tensor without rows")
+    columns = prod(dims) // rows
+    if rows * max(rank, 1) >= _MOST_WEIGHTS or rank * max(columns, 1) >= _MOST_WEIGHTS:
+        raise LimitExceededError("factors whose numbers of weights overflow")
+    return [(rows, rank), (rank, columns)]
 
 
 def _vectors_of_block(types: ParameterTypes) -> list[str]:
@@ -134,7 +163,7 @@ def layer_of(member: Member, context: Context, node: Node | None, *, nncodec_1: 
     """Describe a member to the kernels; `node` is what the update before left."""
     unit, profile_1 = member.unit, context.general_profile_idc == 1
     looks_at_codebook = profile_1 and member.codebook is not None
-    parent = node if node and node.shape == member.shape else None
+    parent = node if node and node.levels.size == member.levels.size else None
     return NncLayer(
         member.levels.reshape(-1),
         *matrix_shape(member.shape),
@@ -165,6 +194,6 @@ def step_size(qp: int, qp_density: int) -> float:
     CorruptError
         It is no float32.
     """
-    if -_MOST_OCTAVES <= qp >> qp_density < _MOST_OCTAVES:
-        return step_size_of_qp(qp, qp_density)
+    if qp >> qp_density <= _MOST_OCTAVES:
+        return float(np.float32(step_size_of_qp(qp, qp_density)))
     raise CorruptError(f"no float32 is the step size of qp {qp} at density {qp_density}")

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import TypeVar
 
-from incnnr.errors import BitstreamError, CorruptError, TruncatedError, UnsupportedError
+from incnnr.errors import BitstreamError, CorruptError, LimitExceededError, TruncatedError, UnsupportedError, located
+from incnnr.limits import DEFAULT_LIMITS, Limits
 from incnnr.nnc.bitio import BitReader, BitWriter
 from incnnr.nnc.syntax import (
     Aggregate,
@@ -36,7 +37,12 @@ _CLASSES: dict[int, type[SyntaxUnit]] = {
 _TYPES = {unit_class: unit_type for unit_type, unit_class in _CLASSES.items()}
 
 
-def parse(data: bytes, *, tensor_dimensions: Mapping[str, tuple[int, ...]] | None = None) -> list[SyntaxUnit]:
+def parse(
+    data: bytes,
+    *,
+    tensor_dimensions: Mapping[str, tuple[int, ...]] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> list[SyntaxUnit]:
     """Read all units of a bitstream; the weights stay coded.
 
     Parameters
@@ -45,6 +51,8 @@ def parse(data: bytes, *, tensor_dimensions: Mapping[str, tuple[int, ...]] | Non
         A bitstream of profile 0 or 1 (editions 1 and 2).
     tensor_dimensions : Mapping of str to tuple of int, optional
         Shapes of the base model's tensors, for data units that do not carry theirs.
+    limits : Limits
+        How long the lists of a unit may be.
 
     Returns
     -------
@@ -57,6 +65,8 @@ def parse(data: bytes, *, tensor_dimensions: Mapping[str, tuple[int, ...]] | Non
         The bitstream or a unit ends too early.
     CorruptError
         The bitstream contradicts the syntax.
+    LimitExceededError
+        A unit's lists are too long, or memory ran out.
     UnsupportedError
         It has elements that this release does not know, or needs a shape that is not in `tensor_dimensions`.
 
@@ -65,7 +75,8 @@ def parse(data: bytes, *, tensor_dimensions: Mapping[str, tuple[int, ...]] | Non
     >>> parse(bytes.fromhex("00040201" "0008068100400080"))[1].mps_qp_density
     2
     """
-    return [unit for unit, _ in parse_with_context(data, Context(tensor_dimensions=tensor_dimensions or {}))]
+    context = Context(tensor_dimensions=tensor_dimensions or {}, limits=limits)
+    return [unit for unit, _ in parse_with_context(data, context)]
 
 
 def parse_with_context(data: bytes, context: Context) -> Iterator[tuple[SyntaxUnit, Context]]:
@@ -81,7 +92,8 @@ def parse_with_context(data: bytes, context: Context) -> Iterator[tuple[SyntaxUn
     for framed in read_units(data):
         if framed.index == 0 and framed.type != UnitType.STR:
             raise CorruptError("the bitstream does not begin with a start unit", byte_offset=0, unit_index=0)
-        unit = _parse_unit(framed, context)
+        with located(framed.byte_offset, framed.index):
+            unit = _parse_unit(framed, context)
         yield unit, context
         context = unit.context_after(context)
 
@@ -141,6 +153,8 @@ def _parse_aggregate(framed: Unit, context: Context) -> Aggregate:
         unit = _read(Aggregate(), framed, context)
         unit.units = list(_contained(unit, framed, context))
         _check_count(unit)
+    except LimitExceededError:
+        raise
     except BitstreamError as error:
         message = f"an aggregate unit of an unknown form: {error.message}"
         raise UnsupportedError(message, byte_offset=framed.byte_offset, unit_index=framed.index) from error
@@ -157,6 +171,8 @@ def _contained(unit: Aggregate, framed: Unit, context: Context) -> Iterator[Synt
     for inner in read_units(unit.payload):
         if inner.type == UnitType.AGG:
             raise CorruptError("an aggregate unit holds another one")
+        if inner.index >= len(unit.summaries):
+            raise CorruptError(f"more than the {len(unit.summaries)} units that are announced")
         contained = _parse_unit(replace(inner, byte_offset=start + inner.byte_offset, index=framed.index), context)
         yield contained
         context = contained.context_after(context)
@@ -167,10 +183,11 @@ def _end(framed: Unit) -> int:
 
 
 def _read(blank: AnyUnit, framed: Unit, context: Context) -> AnyUnit:
-    reader = BitReader(bytes(framed.payload), framed.byte_offset, framed.index)
+    most_elements = context.limits.list_elements
+    reader = BitReader(bytes(framed.payload), framed.byte_offset, framed.index, most_elements)
     unit = blank.syntax(reader, context)
     reader.end()
-    unit.framing, unit.byte_offset = framed.framing, framed.byte_offset
+    unit.framing, unit.byte_offset, unit.unit_index = framed.framing, framed.byte_offset, framed.index
     return unit
 
 

@@ -22,6 +22,8 @@ class Node:
         1 where a level of this or an earlier update was not zero, flat; None before the first update.
     shape : tuple of int
         Of the tensor.
+    is_named : bool
+        Whether its unit said the name; without, the next unit's parent cannot be compared.
     """
 
     device_id: int
@@ -30,6 +32,7 @@ class Node:
     levels: NDArray[np.int32]
     history: NDArray[np.uint8] | None
     shape: tuple[int, ...]
+    is_named: bool = True
 
 
 @dataclass(slots=True)
@@ -39,7 +42,10 @@ class IncrementalState:
     Attributes
     ----------
     nodes : dict of str to Node
-        By name of the tensor.
+        By name of the tensor; from bitstreams with parent signalling only.
+    shapes : dict of str to tuple of int
+        Of every tensor so far (of a decomposed one, under the name of its first factor), for units that do not carry
+        theirs.
 
     Examples
     --------
@@ -48,3 +54,9 @@ class IncrementalState:
     """
 
     nodes: dict[str, Node] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the levels that are kept."""
+        return sum(node.levels.nbytes for node in self.nodes.values())

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, overload
 
-from incnnr.limits import Limits
+from incnnr.limits import DEFAULT_LIMITS, Limits
 from incnnr.stream import sink
 from incnnr.stream.entry import Entry
 from incnnr.stream.follow import StreamFollower
@@ -64,7 +64,7 @@ def open(  # noqa: A001 -- the same word as the builtin's, for the same thing
     stop: Callable[[], bool] | None = None,
     poll_seconds: float = 0.2,
     keyframe_every: int = 500,
-    limits: Limits = Limits(),  # noqa: B008 -- frozen
+    limits: Limits = DEFAULT_LIMITS,
     threads: int | None = None,
     **encoder_options: Any,
 ) -> StreamReader | StreamWriter:

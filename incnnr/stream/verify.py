@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from incnnr.errors import BitstreamError, CorruptError
-from incnnr.limits import Limits
+from incnnr.limits import DEFAULT_LIMITS, Limits
 from incnnr.stream.reader import StreamReader
 
 
@@ -31,7 +31,7 @@ def verify(
     path: str | Path,
     *,
     quick: bool = False,
-    limits: Limits = Limits(),  # noqa: B008 -- frozen
+    limits: Limits = DEFAULT_LIMITS,
     threads: int | None = None,
 ) -> Iterator[Fault]:
     """Yield every fault of a stream file; a sound one yields none. A torn tail is no fault.

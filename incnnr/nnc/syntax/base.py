@@ -24,10 +24,13 @@ class SyntaxUnit(ABC):
         The rest of the header that all units share.
     byte_offset : int or None
         Where the type-specific part begins in the bitstream it was read from; not part of what is compared.
+    unit_index : int or None
+        Number of the unit (of the aggregate unit, inside of one) in that bitstream; not part of what is compared.
     """
 
     framing: Framing = PLAIN
     byte_offset: int | None = field(default=None, compare=False)
+    unit_index: int | None = field(default=None, compare=False)
 
     @abstractmethod
     def syntax(self, c: BitCoder, context: Context) -> Self:

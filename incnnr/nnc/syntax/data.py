@@ -58,7 +58,7 @@ class DecompressedDataFormat(IntEnum):
 
 _WITH_CODEBOOK = (PayloadType.FLOAT, PayloadType.BLOCK)
 _LAST_SCAN_ORDER = 4
-_MAX_WEIGHTS = 1 << 62
+_MAX_WEIGHTS = 1 << 60  # so that numpy can count the bytes of the tensor
 
 
 @dataclass(slots=True, kw_only=True)

@@ -130,6 +130,9 @@ class ModelParameterSet(SyntaxUnit):
             nnr_pre_flag=self.nnr_pre_flag,
             qp_density=self.mps_qp_density,
             quantization_parameter=self.mps_quantization_parameter,
+            has_quantization_method=bool(self.mps_quantization_method_flags & _WITH_QP),
+            mps_qp_density=self.mps_qp_density,
+            mps_quantization_parameter=self.mps_quantization_parameter,
             mps_unification_flag=self.mps_unification_flag,
         )
 
@@ -182,8 +185,12 @@ class LayerParameterSet(SyntaxUnit):
         return new
 
     def context_after(self, context: Context) -> Context:
-        """Replace the step sizes, if this set says any."""
-        context = replace(context, lps_unification_flag=self.lps_unification_flag)
-        if not self.lps_quantization_method_flags & _WITH_QP:
-            return context
-        return replace(context, qp_density=self.lps_qp_density, quantization_parameter=self.lps_quantization_parameter)
+        """Replace the step sizes; without any here, those of the model hold again."""
+        own = bool(self.lps_quantization_method_flags & _WITH_QP)
+        return replace(
+            context,
+            qp_density=self.lps_qp_density if own else context.mps_qp_density,
+            quantization_parameter=self.lps_quantization_parameter if own else context.mps_quantization_parameter,
+            has_quantization_method=own or context.has_quantization_method,
+            lps_unification_flag=self.lps_unification_flag,
+        )

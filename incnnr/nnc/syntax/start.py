@@ -32,4 +32,8 @@ class Start(SyntaxUnit):
 
     def context_after(self, context: Context) -> Context:
         """Begin again; only what comes from outside of the bitstream stays."""
-        return Context(general_profile_idc=self.general_profile_idc, tensor_dimensions=context.tensor_dimensions)
+        return Context(
+            general_profile_idc=self.general_profile_idc,
+            tensor_dimensions=context.tensor_dimensions,
+            limits=context.limits,
+        )
