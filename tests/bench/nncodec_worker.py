@@ -57,7 +57,8 @@ def decode_update(coded: bytes, chain: int) -> dict[str, Any]:
         coded, approx_param_base=base, update_base_param=True, hdsp_tool=history, return_hls=True
     )
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "values": values, "levels": {name: base["parameters"][name] for name in values}}
+    levels = {name: base["parameters"][name] for name in values if name in base["parameters"]}
+    return {"seconds": seconds, "values": values, "levels": levels}
 
 
 def decode_factors(coded: bytes) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def decode_factors(coded: bytes) -> dict[str, Any]:
         "performance_map_flags": {f"{unit}_{flag}_flag": {} for unit in ("mps", "lps") for flag in flags},
     }
     data = nnc_core.coder.decode(bytearray(coded), information, hls_stats={}, oob_dict={})
-    levels = {name: array.copy() for name, array in data["parameters"].items()}
+    levels = {name: data["parameters"][name].copy() for name in data["approx_method"]}
     nnc_core.approximator.rec(data)
     return {"values": data["parameters"], "levels": levels}
 
