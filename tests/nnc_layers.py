@@ -32,7 +32,7 @@ def _decoded(unit, context, nodes, nncodec_1):
         member.layer = layer_of(member, context, nodes.get(member.name), nncodec_1=nncodec_1)
     layers = [member.layer for member in members]
     assert decode_nnc([layers], [unit.payload], threads=1) == [len(unit.payload)]
-    nodes |= {member.name: member.node(context, nodes.get(member.name)) for member in members}
+    nodes |= {member.name: member.node(nodes.get(member.name)) for member in members}
     return layers
 
 

@@ -112,6 +112,7 @@ def encode(  # noqa: PLR0913 - one keyword for each choice, as the reference sof
     data, new_nodes = encode_bitstream(tensors, settings, blocks, topology, nodes, checked_threads(threads))
     if state is not None:
         state.nodes = new_nodes
+        state.shapes |= {name: node.shape for name, node in new_nodes.items()}
     return data
 
 
@@ -135,7 +136,7 @@ def encode_bitstream(
     chosen = [_smallest(alternatives, context) for alternatives in plans]
     after = dict(nodes or {})
     for plan in chosen:
-        after |= {member.name: member.node(context, after.get(member.name)) for member in plan.members}
+        after |= {member.name: member.node(after.get(member.name)) for member in plan.members}
     return write([*head, *(plan.unit for plan in chosen)]), after
 
 
