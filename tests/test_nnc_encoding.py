@@ -297,6 +297,24 @@ def test_contexts_of_a_chain_make_similar_updates_smaller():
     assert second < 0.8 * first
 
 
+def test_updates_that_are_alike_are_smaller_as_residuals_and_add_up():
+    rng = np.random.default_rng(0)
+    common = rng.laplace(0, 0.02, (100, 100)).astype(np.float32)
+    state, receiver, plain = IncrementalState(), IncrementalState(), IncrementalState()
+    for round_ in range(4):
+        update = {"w": common + rng.laplace(0, 0.002, (100, 100)).astype(np.float32), "n": np.arange(6)}
+        data = encode(update, state=state, predict=True)
+        decode(data, state=receiver)
+        assert np.abs(receiver.updates["w"] - update["w"]).max() < 0.01
+        assert (receiver.updates["w"] == state.updates["w"]).all()
+        assert round_ == 0 or len(data) < 0.6 * len(encode(update, state=plain))
+
+
+def test_only_updates_are_predicted():
+    with pytest.raises(ValueError, match="state"):
+        encode({"w": np.ones(3)}, predict=True)
+
+
 def test_a_chain_starts_at_a_bitstream_that_the_state_has_decoded():
     state, receiver = IncrementalState(), IncrementalState()
     first = encode(model(1))

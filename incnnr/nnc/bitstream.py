@@ -15,8 +15,9 @@ from incnnr.coding import checked_threads
 from incnnr.coding.nnc import NncLayer, decode_nnc
 from incnnr.errors import CorruptError, ReferenceMismatchError, TruncatedError, located
 from incnnr.limits import DEFAULT_LIMITS, Declared, Limits
-from incnnr.nnc.members import DecodedTensor, Member, layer_of, members_of, step_size
+from incnnr.nnc.members import DecodedTensor, Member, layer_of, members_of
 from incnnr.nnc.parse import parse_with_context
+from incnnr.nnc.residuals import updates_after
 from incnnr.nnc.state import IncrementalState, Node
 from incnnr.nnc.syntax import (
     Aggregate,
@@ -54,7 +55,9 @@ def decode(
     -------
     dict of str to numpy.ndarray
         float32 arrays, int32 for integer tensors, float64 for tensors with a codebook. Of an update bitstream, the
-        updates: the caller adds them to the weights; a tensor that is not there has not changed.
+        updates: the caller adds them to the weights; a tensor that is not there has not changed. Of one with residuals
+        (``nnr_pre_flag``) the residuals: if its sender uses them as `incnnr.nnc.residuals` defines, the updates are in
+        ``state.updates``.
 
     Raises
     ------
@@ -85,7 +88,7 @@ def decode_tensors(
 ) -> dict[str, DecodedTensor]:
     """Decode a bitstream to values and levels; see `decode`."""
     before = state or IncrementalState()
-    nodes, shapes = dict(before.nodes), dict(before.shapes)
+    nodes, shapes, updates = dict(before.nodes), dict(before.shapes), before.updates
     context = Context(tensor_dimensions={**(tensor_dimensions or {}), **before.shapes}, limits=limits)
     decoded: dict[str, DecodedTensor] = {}
     declared = Declared(limits, limits.allowed_bytes(len(data), before.held_bytes))
@@ -97,8 +100,10 @@ def decode_tensors(
                 shapes |= job.shapes
                 if job.is_update:
                     nodes |= {member.name: member.node(nodes.get(member.name)) for member in job.members}
+                if job.context.nnr_pre_flag:
+                    updates = updates_after(updates, {member.name: decoded[member.name] for member in job.members})
     if state is not None:
-        state.nodes, state.shapes = nodes, shapes
+        state.nodes, state.shapes, state.updates = nodes, shapes, updates
     return decoded
 
 
@@ -180,7 +185,8 @@ def _decode_jobs(jobs: list[_Job], nodes: dict[str, Node], threads: int) -> None
         with job.located():
             if job in corrupt:
                 raise _not_a_codeword(job)
-            _set_step_sizes(job)
+            for member in job.members:
+                member.set_step_size(job.context)
 
 
 def _prepare(job: _Job, nodes: dict[str, Node]) -> None:
@@ -213,13 +219,6 @@ def _is_sound(job: _Job) -> bool:
 def _not_a_codeword(job: _Job) -> CorruptError:
     names = ", ".join(repr(member.name) for member in job.members)
     return CorruptError(f"{len(job.unit.payload)} bytes of payload are no codeword of {names}")
-
-
-def _set_step_sizes(job: _Job) -> None:
-    for member in job.members:
-        if not member.is_integer and member.layer:
-            qp = job.context.quantization_parameter + member.layer.qp_delta
-            member.step_size = step_size(qp, job.context.qp_density)
 
 
 def _check_parent(member: Member, node: Node | None) -> None:

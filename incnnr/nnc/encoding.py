@@ -9,10 +9,11 @@ from incnnr.coding import checked_threads
 from incnnr.coding.nnc import NncLayer, choose_nnc_tools, encode_nnc
 from incnnr.nnc.blocks import Block
 from incnnr.nnc.groups import groups_of
-from incnnr.nnc.members import layer_of
+from incnnr.nnc.members import Member, layer_of
 from incnnr.nnc.parameters import Parameter, parameters_of
 from incnnr.nnc.parse import write
 from incnnr.nnc.plans import Plan, plans_of
+from incnnr.nnc.residuals import residuals_of, updates_after
 from incnnr.nnc.settings import CodebookUse, Settings
 from incnnr.nnc.state import IncrementalState, Node
 from incnnr.nnc.syntax import (
@@ -41,6 +42,7 @@ def encode(  # noqa: PLR0913 - one keyword for each choice, as the reference sof
     blocks: Sequence[Block] = (),
     topology: Topology | None = None,
     state: IncrementalState | None = None,
+    predict: bool = False,
     device_id: int = 0,
     threads: int | None = None,
 ) -> bytes:
@@ -76,6 +78,9 @@ def encode(  # noqa: PLR0913 - one keyword for each choice, as the reference sof
     state : IncrementalState, optional
         Makes the bitstream an update: `tensors` are differences, those of zeros are left out, and what earlier updates
         left in `state` helps to code them. Advanced in place.
+    predict : bool
+        Code the differences of updates to those before them, as `incnnr.nnc.residuals` defines: for updates that are
+        alike. The receiver finds the sums in ``state.updates``.
     device_id : int
         Who sends an update.
     threads : int, optional
@@ -107,12 +112,10 @@ def encode(  # noqa: PLR0913 - one keyword for each choice, as the reference sof
     >>> decode(data)["n"].tolist(), bool(abs(decode(data)["w"] - np.linspace(-1, 1, 5)).max() < 2**-5)
     ([0, 1, 2], True)
     """
-    settings = Settings(qp, qp_density, dq, lambda_scale, scan_order, opt_qp, bit_depth, codebook, device_id)
-    nodes = None if state is None else state.nodes
-    data, new_nodes = encode_bitstream(tensors, settings, blocks, topology, nodes, checked_threads(threads))
+    settings = Settings(qp, qp_density, dq, lambda_scale, scan_order, opt_qp, bit_depth, codebook, predict, device_id)
+    data, after = encode_bitstream(tensors, settings, blocks, topology, state, checked_threads(threads))
     if state is not None:
-        state.nodes = new_nodes
-        state.shapes |= {name: node.shape for name, node in new_nodes.items()}
+        state.nodes, state.shapes, state.updates = after.nodes, after.shapes, after.updates
     return data
 
 
@@ -121,23 +124,36 @@ def encode_bitstream(
     settings: Settings,
     blocks: Sequence[Block],
     topology: Topology | None,
-    nodes: Mapping[str, Node] | None,
+    state: IncrementalState | None,
     threads: int,
-) -> tuple[bytes, dict[str, Node]]:
-    """Encode tensors; return the bitstream, and the nodes after it. See `encode`."""
-    parameters = parameters_of(tensors, settings)
-    groups = groups_of(parameters, blocks, nodes or {})
-    head = _head(parameters, settings, topology, is_update=nodes is not None)
+) -> tuple[bytes, IncrementalState]:
+    """Encode tensors, as an update if there is a state; return the bitstream, and the state after it. See `encode`."""
+    if settings.predict and state is None:
+        raise ValueError("only updates can be predicted: give a state")
+    before = state or IncrementalState()
+    parameters = parameters_of(residuals_of(tensors, before.updates) if settings.predict else tensors, settings)
+    head = _head(parameters, settings, topology, is_update=state is not None)
     context = _context_behind(head)
-    plans = plans_of(groups, settings, context, threads)
-    if nodes is not None:
+    plans = plans_of(groups_of(parameters, blocks, before.nodes), settings, context, threads)
+    if state is not None:
         plans = [alternatives for alternatives in plans if not alternatives[0].is_zero()]
-    _code([plan for alternatives in plans for plan in alternatives], context, nodes or {}, threads)
+    _code([plan for alternatives in plans for plan in alternatives], context, before.nodes, threads)
     chosen = [_smallest(alternatives, context) for alternatives in plans]
-    after = dict(nodes or {})
-    for plan in chosen:
-        after |= {member.name: member.node(after.get(member.name)) for member in plan.members}
-    return write([*head, *(plan.unit for plan in chosen)]), after
+    data = write([*head, *(plan.unit for plan in chosen)])
+    members = [member for plan in chosen for member in plan.members]
+    return data, _state_after(before, members, context)
+
+
+def _state_after(before: IncrementalState, members: Sequence[Member], context: Context) -> IncrementalState:
+    """Advance a state as the decoder of these tensors does."""
+    nodes = before.nodes | {member.name: member.node(before.nodes.get(member.name)) for member in members}
+    shapes = before.shapes | {member.name: member.shape for member in members}
+    if not context.nnr_pre_flag:
+        return IncrementalState(nodes, shapes, before.updates)
+    for member in members:
+        member.set_step_size(context)
+    residuals = {member.name: member.decoded() for member in members}
+    return IncrementalState(nodes, shapes, updates_after(before.updates, residuals))
 
 
 def _smallest(alternatives: Sequence[Plan], context: Context) -> Plan:
@@ -155,6 +171,7 @@ def _head(
         mps_quantization_method_flags=QuantizationMethod.UNIFORM,
         mps_topology_indexed_reference_flag=int(indexed),
         mps_parent_signalling_enabled_flag=int(is_update),
+        nnr_pre_flag=int(settings.predict),
         mps_qp_density=settings.qp_density,
         mps_quantization_parameter=_base_qp([p.qp for p in parameters.values()], settings.qp_density),
     )

@@ -69,6 +69,21 @@ class Member:
         first, last = -self.codebook.zero_offset, len(self.codebook.values) - 1 - self.codebook.zero_offset
         return bool(first <= self.levels.min() and self.levels.max() <= last)
 
+    def set_step_size(self, context: Context) -> None:
+        """Find the step size of the levels in the codeword.
+
+        Raises
+        ------
+        CorruptError
+            It is no float32.
+        """
+        if self.is_integer or self.layer is None:
+            return
+        qp = context.quantization_parameter + self.layer.qp_delta
+        if not -_MOST_OCTAVES <= qp >> context.qp_density < _MOST_OCTAVES:
+            raise CorruptError(f"no float32 is the step size of qp {qp} at density {context.qp_density}")
+        self.step_size = step_size_of_qp(qp, context.qp_density)
+
     def decoded(self) -> DecodedTensor:
         """Make the weights of the levels."""
         if self.raw is not None:
@@ -184,16 +199,3 @@ def layer_of(member: Member, context: Context, node: Node | None, *, nncodec_1: 
         row_skip=member.skipped_rows is not None,
         skipped_rows=member.skipped_rows,
     )
-
-
-def step_size(qp: int, qp_density: int) -> float:
-    """Step size of a quantisation parameter that a bitstream carries.
-
-    Raises
-    ------
-    CorruptError
-        It is no float32.
-    """
-    if qp >> qp_density <= _MOST_OCTAVES:
-        return float(np.float32(step_size_of_qp(qp, qp_density)))
-    raise CorruptError(f"no float32 is the step size of qp {qp} at density {qp_density}")

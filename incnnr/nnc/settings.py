@@ -39,6 +39,7 @@ class Settings:
     opt_qp: bool = False
     bit_depth: int | None = None
     codebook: CodebookUse = "never"
+    predict: bool = False
     device_id: int = 0
 
     def __post_init__(self) -> None:

@@ -46,6 +46,8 @@ class IncrementalState:
     shapes : dict of str to tuple of int
         Of every tensor so far (of a decomposed one, under the name of its first factor), for units that do not carry
         theirs.
+    updates : dict of str to numpy.ndarray of float32
+        The newest update of each tensor, from bitstreams that hold residuals (``nnr_pre_flag``).
 
     Examples
     --------
@@ -55,8 +57,10 @@ class IncrementalState:
 
     nodes: dict[str, Node] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    updates: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of the levels that are kept."""
-        return sum(node.levels.nbytes for node in self.nodes.values())
+        """Bytes of the levels and updates that are kept."""
+        arrays = [*(node.levels for node in self.nodes.values()), *self.updates.values()]
+        return sum(array.nbytes for array in arrays)
