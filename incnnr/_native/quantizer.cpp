@@ -5,15 +5,17 @@
 #include <vector>
 
 #include "core.h"
+#include "dependent.h"
 #include "parallel.h"
 #include "quantizer_piece.h"
-#include "trellis_quantizer.h"
+#include "rated_dependent.h"
+#include "rated_uniform.h"
 
 namespace incnnr {
 namespace {
 
 // Long tensors are quantized in pieces, each on its own: the ways through the trellis begin and end in state 0.
-constexpr size_t piece_weights = 1 << 14;
+constexpr size_t piece_weights = 1 << 16;
 
 // Up to here levels, the neighbours of the nearest included, are below 2^31. False for NaN.
 bool is_in_range(double scaled) { return std::fabs(scaled) <= 2147483640.0; }
@@ -35,10 +37,19 @@ void quantize_uniformly(Piece& piece, float inverse_step) {
     }
 }
 
+// The squared error that a bit is worth, in squared levels: for lambda_scale 1 what the reference software takes, from the
+// slope of an ideal uniform quantizer.
+float price_of_a_bit(const NncQuantization& job) {
+    constexpr double slope = 0.6931471805599453 / 6;
+    return static_cast<float>(job.lambda_scale * (job.dependent ? 4 * 0.7 * slope : slope));
+}
+
 // What a thread needs for one piece after the other.
 struct Worker {
     Piece piece;
     DependentQuantizer dependent;
+    DependentWays dependent_ways;
+    UniformWays uniform_ways;
 
     bool quantize(const NncQuantization& job, size_t first, size_t end);
 };
@@ -47,11 +58,12 @@ bool Worker::quantize(const NncQuantization& job, size_t first, size_t end) {
     piece.load(job, first, end);
     const double inverse_step = 1.0 / static_cast<double>(job.step_size);
     if (!is_in_range(piece.weights, inverse_step)) return false;
-    if (job.dependent) {
-        dependent.quantize(piece, inverse_step);
-    } else {
-        quantize_uniformly(piece, static_cast<float>(inverse_step));
-    }
+    const auto inverse_float = static_cast<float>(inverse_step);
+    const RateSettings rate = {price_of_a_bit(job), job.n_greater_flags};
+    if (!job.dependent) quantize_uniformly(piece, inverse_float);
+    if (!job.dependent && job.lambda_scale > 0) quantize_uniformly(uniform_ways, piece, inverse_float, rate);
+    if (job.dependent && job.lambda_scale > 0) quantize_dependently(dependent_ways, piece, inverse_step, rate);
+    if (job.dependent && job.lambda_scale == 0) dependent.quantize(piece, inverse_step);
     piece.store_levels(job, first, end);
     return true;
 }

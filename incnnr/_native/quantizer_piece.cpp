@@ -1,6 +1,7 @@
 #include "quantizer_piece.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace incnnr {
 namespace {
@@ -30,13 +31,16 @@ void for_each_run(const NncQuantization& job, size_t first, size_t end, Visit vi
 void Piece::load(const NncQuantization& job, size_t first, size_t end) {
     ends_in_state_0 = end < job.height * job.width;
     weights.clear();
-    events.clear();
+    gaps.assign(1, 0);
     for_each_run(job, first, end, [&](const ScanRun& run) {
         const bool skipped = is_skipped(job, run.row);
+        uint8_t& before = gaps.back();
+        if (run.begins_block_row) before |= gap::begins_block_row;
         // The standard's rule: the state moves by the width of the whole row, in every block.
-        const size_t n_zeros = skipped && run.begins_segment ? job.width : 0;
-        if (run.begins_block_row || n_zeros > 0) events.push_back({weights.size(), run.begins_block_row, n_zeros});
-        if (!skipped) weights.insert(weights.end(), job.weights + run.first, job.weights + run.first + run.length);
+        if (skipped && run.begins_segment) before = static_cast<uint8_t>((before & ~gap::zeros) | ((before + job.width) & gap::zeros));
+        if (skipped) return;
+        weights.insert(weights.end(), job.weights + run.first, job.weights + run.first + run.length);
+        gaps.resize(weights.size() + 1);
     });
     n_weights = weights.size();
     weights.resize(n_weights + padding);
@@ -54,6 +58,18 @@ void Piece::store_levels(const NncQuantization& job, size_t first, size_t end) c
             next += run.length;
         }
     });
+}
+
+void Magnitudes::load(const Piece& piece, double inverse_step) {
+    constexpr double rounder = 0x1.8p54;  // sums with it have units of 4 in their last place
+    bases.resize(piece.weights.size());
+    fractions.resize(piece.weights.size());
+    for (size_t i = 0; i < piece.n_weights; ++i) {
+        const double scaled = std::fabs(static_cast<double>(piece.weights[i])) * inverse_step;
+        const double base = (scaled + rounder) - rounder;
+        bases[i] = static_cast<int32_t>(base);
+        fractions[i] = static_cast<float>(scaled - base);
+    }
 }
 
 }  // namespace incnnr

@@ -8,26 +8,34 @@
 
 namespace incnnr {
 
-// What lies before a weight of a piece.
-struct ScanEvent {
-    size_t index;            // of the weight; the number of weights for what follows the last
-    bool begins_block_row;   // the neighbour is forgotten
-    size_t n_zeros;          // a skipped row moves the state as so many zeros do
-};
-
 // Vector code reads and writes four numbers at a time: arrays are this much longer than what they hold.
 constexpr size_t padding = 3;
 
+// What lies before a weight of a piece, in one byte.
+namespace gap {
+constexpr uint8_t zeros = 3;             // skipped rows move the state as so many zeros do; cycles of zeros have lengths 1, 2, 4
+constexpr uint8_t begins_block_row = 4;  // the neighbour is forgotten
+}  // namespace gap
+
 struct Piece {
-    size_t n_weights = 0;         // without skipped rows
-    std::vector<float> weights;   // padded
-    std::vector<int32_t> levels;  // padded; the quantizer's result
-    std::vector<ScanEvent> events;
-    bool ends_in_state_0 = false; // another piece follows
+    size_t n_weights = 0;          // without skipped rows
+    std::vector<float> weights;    // padded
+    std::vector<int32_t> levels;   // padded; the quantizer's result
+    std::vector<uint8_t> gaps;     // before each weight, and after the last
+    bool ends_in_state_0 = false;  // another piece follows
 
     // Takes positions `first` to `end` of the job's scan order.
     void load(const NncQuantization& job, size_t first, size_t end);
     void store_levels(const NncQuantization& job, size_t first, size_t end) const;
+};
+
+// |weight / step_size| = base + fraction, base a multiple of 4 and fraction in -2..2.
+struct Magnitudes {
+    std::vector<int32_t> bases;    // padded
+    std::vector<float> fractions;  // padded
+
+    // |weight| * inverse_step is below 2^31.
+    void load(const Piece& piece, double inverse_step);
 };
 
 }  // namespace incnnr

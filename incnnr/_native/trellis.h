@@ -54,14 +54,15 @@ struct ByState {
     }
 };
 
-// What the best ways into the targets cost and which they are; bit t of `parities`: target t is reached by parity 1.
+// What the best ways into targets 0..3 and 4..7 cost, and whether they have parity 1.
 struct Arrival {
-    Float4 low;   // targets 0..3
-    Float4 high;  // targets 4..7
-    unsigned parities;
+    Float4 low;
+    Float4 high;
+    Mask4 low_parity;
+    Mask4 high_parity;
 
     ByState<Float4> costs() const { return ByState<Float4>::of_targets(low, high); }
-    ByState<Float4> swapped_costs() const { return ByState<Float4>::of_targets(high, low); }
+    unsigned parities() const { return lane_bits(low_parity) | lane_bits(high_parity) << 4; }  // bit t: of target t
 };
 
 // From the costs of leaving the states with parity 0, and of leaving the states with swapped halves with parity 1. At
@@ -69,15 +70,14 @@ struct Arrival {
 inline Arrival arrive(const ByState<Float4>& parity0, const ByState<Float4>& parity1) {
     const Mask4 low = parity1.even < parity0.even;
     const Mask4 high = parity1.odd < parity0.odd;
-    return {low ? parity1.even : parity0.even, high ? parity1.odd : parity0.odd, lane_bits(low) | lane_bits(high) << 4};
+    return {low ? parity1.even : parity0.even, high ? parity1.odd : parity0.odd, low, high};
 }
 
 // source_of[target][parity]
 inline constexpr uint8_t source_of[8][2] = {{0, 4}, {2, 6}, {4, 0}, {6, 2}, {7, 3}, {5, 1}, {3, 7}, {1, 5}};
 
-// Cycles of zeros have lengths 1, 2 and 4.
-inline unsigned state_before_zeros(unsigned state, size_t n) {
-    for (size_t i = 0; i < n % 4; ++i) state = source_of[state][0];
+inline unsigned state_before_zeros(unsigned state, unsigned n) {
+    for (unsigned i = 0; i < n; ++i) state = source_of[state][0];
     return state;
 }
 
@@ -89,8 +89,8 @@ inline ByState<Float4> in_state_0() {
 
 // Carried along by n zeros.
 template <class Lanes>
-inline ByState<Lanes> after_zeros(ByState<Lanes> values, size_t n) {
-    for (size_t i = 0; i < n % 4; ++i) values = ByState<Lanes>::of_targets(values.even, values.odd);
+inline ByState<Lanes> after_zeros(ByState<Lanes> values, unsigned n) {
+    for (unsigned i = 0; i < n; ++i) values = ByState<Lanes>::of_targets(values.even, values.odd);
     return values;
 }
 

@@ -1,7 +1,6 @@
-#include "trellis_quantizer.h"
+#include "dependent.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "trellis.h"
 
@@ -45,47 +44,25 @@ void measure(Distances& distances, const int32_t* bases, const float* fractions,
 }  // namespace
 
 void DependentQuantizer::quantize(Piece& piece, double inverse_step) {
-    split(piece, inverse_step);
+    magnitudes_.load(piece, inverse_step);
+    parities_.resize(piece.n_weights);
     costs_ = in_state_0();
-    size_t at = 0;
-    for (const ScanEvent& event : piece.events) {
-        pass(at, event.index);
-        costs_ = after_zeros(costs_, event.n_zeros);
-        at = event.index;
-    }
-    pass(at, piece.n_weights);
+    for (size_t i = 0; i < piece.n_weights; i += tile_weights) pass_tile(piece, i, std::min(piece.n_weights - i, tile_weights));
     trace_back(piece);
     choose_levels(piece);
 }
 
-void DependentQuantizer::split(const Piece& piece, double inverse_step) {
-    constexpr double rounder = 0x1.8p54;  // sums with it have units of 4 in their last place
-    bases_.resize(piece.weights.size());
-    fractions_.resize(piece.weights.size());
-    for (size_t i = 0; i < piece.n_weights; ++i) {
-        const double scaled = std::fabs(static_cast<double>(piece.weights[i])) * inverse_step;
-        const double base = (scaled + rounder) - rounder;
-        bases_[i] = static_cast<int32_t>(base);
-        fractions_[i] = static_cast<float>(scaled - base);
-    }
-}
-
-void DependentQuantizer::pass(size_t first, size_t end) {
-    parities_.resize(std::max(parities_.size(), end));
-    for (; first < end; first += tile_weights) pass_tile(first, std::min(end - first, tile_weights));
-}
-
-void DependentQuantizer::pass_tile(size_t first, size_t n) {
+void DependentQuantizer::pass_tile(const Piece& piece, size_t first, size_t n) {
     Distances distances;
-    measure(distances, bases_.data() + first, fractions_.data() + first, n);
+    measure(distances, &magnitudes_.bases[first], &magnitudes_.fractions[first], n);
     ByState<Float4> costs = costs_;
-    ByState<Float4> swapped = {swap_halves(costs.even), swap_halves(costs.odd)};
     for (size_t i = 0; i < n; ++i) {
+        costs = after_zeros(costs, piece.gaps[first + i] & gap::zeros);
+        const ByState<Float4> swapped = {swap_halves(costs.even), swap_halves(costs.odd)};
         const Arrival arrival = arrive({costs.even + all_lanes(distances.of(0)[i]), costs.odd + all_lanes(distances.of(3)[i])},
                                        {swapped.even + all_lanes(distances.of(2)[i]), swapped.odd + all_lanes(distances.of(1)[i])});
-        parities_[first + i] = static_cast<uint8_t>(arrival.parities);
+        parities_[first + i] = static_cast<uint8_t>(arrival.parities());
         costs = arrival.costs();
-        swapped = arrival.swapped_costs();
     }
     // A step costs at most 4: taking the least off once a tile keeps the rounding of sums far below any difference.
     const Float4 least = all_lanes(smallest(costs));
@@ -95,21 +72,20 @@ void DependentQuantizer::pass_tile(size_t first, size_t n) {
 // Leaves in `levels` their residues modulo 4.
 void DependentQuantizer::trace_back(Piece& piece) const {
     constexpr int32_t residue_of[2][2] = {{0, 2}, {3, 1}};  // [state % 2][parity]
-    auto event = piece.events.rbegin();
     unsigned state = piece.ends_in_state_0 ? 0 : cheapest(costs_);
     for (size_t i = piece.n_weights; i-- > 0;) {
-        for (; event != piece.events.rend() && event->index > i; ++event) state = state_before_zeros(state, event->n_zeros);
         const unsigned parity = parities_[i] >> state & 1;
         state = source_of[state][parity];
         piece.levels[i] = residue_of[state % 2][parity];
+        state = state_before_zeros(state, piece.gaps[i] & gap::zeros);
     }
 }
 
 void DependentQuantizer::choose_levels(Piece& piece) const {
     for (size_t i = 0; i < piece.n_weights; i += 4) {
         const auto residue = load<Mask4>(&piece.levels[i]);
-        const auto base = load<Mask4>(&bases_[i]);
-        const Mask4 below = load<Float4>(&fractions_[i]) < threshold(residue, is_lowest(base));
+        const auto base = load<Mask4>(&magnitudes_.bases[i]);
+        const Mask4 below = load<Float4>(&magnitudes_.fractions[i]) < threshold(residue, is_lowest(base));
         const Mask4 near = base + residue - (below & 4);
         const Mask4 magnitude = near & (near >= 0);
         const Mask4 negative = load<Float4>(&piece.weights[i]) < 0.0f;

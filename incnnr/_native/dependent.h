@@ -12,14 +12,11 @@ public:
     void quantize(Piece& piece, double inverse_step);
 
 private:
-    void split(const Piece& piece, double inverse_step);
-    void pass(size_t first, size_t end);
-    void pass_tile(size_t first, size_t n);
+    void pass_tile(const Piece& piece, size_t first, size_t n);
     void trace_back(Piece& piece) const;
     void choose_levels(Piece& piece) const;
 
-    std::vector<int32_t> bases_;     // padded; |weight| / step_size = base + fraction, base a multiple of 4
-    std::vector<float> fractions_;   // padded
+    Magnitudes magnitudes_;
     std::vector<uint8_t> parities_;  // Arrival::parities of each weight
     ByState<Float4> costs_{};
 };
