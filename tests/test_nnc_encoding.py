@@ -72,7 +72,7 @@ def test_dependent_quantisation_has_the_smaller_error_for_as_many_bytes():
 def test_more_weight_on_bits_gives_fewer_bytes():
     weights = {"w": np.random.default_rng(3).laplace(0, 0.01, (200, 200)).astype(np.float32)}
     for dq in (False, True):
-        sizes = [len(encode(weights, dq=dq, lambda_scale=scale)) for scale in (0.0, 0.3, 1.0, 3.0)]
+        sizes = [len(encode(weights, qp=-24, dq=dq, lambda_scale=scale)) for scale in (0.0, 0.3, 1.0, 3.0)]
         assert sizes == sorted(sizes, reverse=True)
         assert sizes[-1] < 0.9 * sizes[0]
 

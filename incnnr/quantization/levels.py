@@ -12,6 +12,7 @@ from incnnr import _core
 
 Levels = NDArray[np.int32]
 _TRELLIS_REACH = 2  # levels that dependent quantisation may go beyond the nearest
+_N_GREATER_FLAGS = 10  # that a unit has if its header does not say otherwise; for estimating bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,8 @@ def _quantized(jobs: Sequence[Quantization], threads: int) -> list[Levels]:
             step_size=job.step_size,
             dependent=job.dependent,
             block_size=job.block_size,
+            lambda_scale=job.lambda_scale,
+            n_greater_flags=_N_GREATER_FLAGS,
             skipped_rows=job.skipped_rows,
         )
         for job, out in zip(jobs, levels, strict=True)
