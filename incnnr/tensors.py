@@ -50,6 +50,7 @@ _PLAIN_DTYPE = re.compile(r"[<>|=]?[biufcSUVmM]\d{1,9}(\[\w{1,9}\])?")
 _LOSSY_KINDS = frozenset({Kind.FLOAT16, Kind.BFLOAT16, Kind.FLOAT32, Kind.FLOAT64})
 
 
+@cache
 def dtype_name(dtype: np.dtype[Any]) -> str:
     """Name a dtype in a way that `named_dtype` understands.
 

@@ -194,12 +194,15 @@ def _read(blank: AnyUnit, framed: Unit, context: Context) -> AnyUnit:
 def _pack(unit: SyntaxUnit, context: Context) -> bytes:
     writer = BitWriter()
     written = unit.syntax(writer, context)
-    for element in fields(unit):
-        # as members of tuples, as a number that is not equal to itself is still the same
-        given, coded = (getattr(unit, element.name),), (getattr(written, element.name),)
-        if element.compare and element.name != "framing" and given != coded:
-            raise ValueError(f"{element.name} has no place, or other content, in this {type(unit).__name__}")
+    written.framing = unit.framing
+    if unit != written:
+        raise ValueError(f"{_unlike(unit, written)} has no place, or other content, in this {type(unit).__name__}")
     return pack_unit(_type_of(unit), bytes(writer), unit.framing)
+
+
+def _unlike(unit: SyntaxUnit, written: SyntaxUnit) -> str:
+    compared = [element.name for element in fields(unit) if element.compare]
+    return next(name for name in compared if getattr(unit, name) != getattr(written, name))
 
 
 def _type_of(unit: SyntaxUnit) -> int:

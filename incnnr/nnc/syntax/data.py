@@ -152,7 +152,8 @@ class DataUnit(SyntaxUnit):
 
     def context_after(self, context: Context) -> Context:
         """Remember whether the second factor of a decomposed tensor comes next."""
-        return replace(context, awaits_h=self._is_factor() and not context.awaits_h)
+        awaits_h = self._is_factor() and not context.awaits_h
+        return context if awaits_h == context.awaits_h else replace(context, awaits_h=awaits_h)
 
     def topology_elements(self, context: Context) -> tuple[str, ...]:
         """Name the tensors of the unit.
