@@ -1,67 +1,121 @@
 // Adaptive contexts of ISO/IEC 15938-17: two integer states, each with an adaptation shift of its own.
+//
+// Everything that coding a bin does to states and ranges stands in tables, as this is where coding spends its time.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace incnnr {
 
-struct NncContext {
-    int16_t s0;
-    int16_t s1;
-    uint8_t shift0;
-    uint8_t shift1;
+struct alignas(8) NncContext {
+    uint16_t fast;  // s0 + 128, and from bit 8 on its shift - 4
+    uint16_t slow;  // s1 + 2048, and from bit 13 on its shift - 4
+    uint16_t row;   // (s1 + 16 * s0) / 128 + 32, which follows from both: from 32 on a one is the more probable symbol
+
+    bool likely() const { return row >> 5; }
 };
+
+constexpr uint16_t nnc_row_of(unsigned fast, unsigned slow) { return static_cast<uint16_t>(((slow & 0x1fff) + 16 * (fast & 0xff)) >> 7); }
 
 struct NncInitialState {
-    uint8_t shift0;
-    uint8_t shift1;
-    int16_t s0;
-    int16_t s1;
+    int shift0;
+    int shift1;
+    int sum;  // s1 + 16 * s0
+    int s0;
 };
-
-constexpr NncInitialState nnc_initial_state(int a, int b, int sum, int s0) {
-    return {static_cast<uint8_t>(a + 4), static_cast<uint8_t>(b), static_cast<int16_t>(s0), static_cast<int16_t>(sum - 16 * s0)};
-}
 
 constexpr unsigned n_nnc_state_sets = 9;
-inline constexpr std::array<NncInitialState, n_nnc_state_sets> nnc_state_sets = {
-    nnc_initial_state(1, 4, 0, 0),    nnc_initial_state(1, 4, -1310, -41), nnc_initial_state(1, 4, 3039, 95),
-    nnc_initial_state(0, 5, 0, 0),    nnc_initial_state(2, 6, 962, 30),    nnc_initial_state(2, 6, 3039, 95),
-    nnc_initial_state(2, 6, -673, -21), nnc_initial_state(3, 5, 0, 0),    nnc_initial_state(3, 5, 962, 30),
+inline constexpr std::array<NncInitialState, n_nnc_state_sets> nnc_state_sets = {{
+    {5, 4, 0, 0},
+    {5, 4, -1310, -41},
+    {5, 4, 3039, 95},
+    {4, 5, 0, 0},
+    {6, 6, 962, 30},
+    {6, 6, 3039, 95},
+    {6, 6, -673, -21},
+    {7, 5, 0, 0},
+    {7, 5, 962, 30},
+}};
+
+constexpr NncContext nnc_context_of_set(unsigned set) {
+    const NncInitialState& from = nnc_state_sets[set];
+    const unsigned fast = static_cast<unsigned>((from.shift0 - 4) << 8 | (from.s0 + 128));
+    const unsigned slow = static_cast<unsigned>((from.shift1 - 4) << 13 | (from.sum - 16 * from.s0 + 2048));
+    return {static_cast<uint16_t>(fast), static_cast<uint16_t>(slow), nnc_row_of(fast, slow)};
+}
+
+constexpr int nnc_step(int at, int shift) {
+    constexpr int curve[17] = {2512, 2288, 2064, 1840, 1616, 1392, 1168, 944, 720, 560, 464, 368, 272, 208, 144, 80, 64};
+    return (at < 0 ? curve[at + 16] : at < 15 ? 64 : 0) >> shift;
+}
+
+// What a bin does to a context.
+struct alignas(4096) NncSteps {
+    uint16_t fast[4 * 256];  // the new value
+    int16_t slow[4 * 64];    // the difference, by (slow - 1 + bin) / 128
 };
 
-inline void start_from_set(NncContext& context, unsigned set) {
-    const NncInitialState& from = nnc_state_sets[set];
-    context = {from.s0, from.s1, from.shift0, from.shift1};
+// One decision at one range: what follows if the more and if the less probable symbol comes. Ranges have nine bits, of
+// which the first is always set and is left out.
+struct NncSplit {
+    uint64_t packed;
+
+    uint32_t range(bool unlikely) const { return static_cast<uint8_t>(packed >> (unlikely ? 16 : 0)); }
+    unsigned shift(bool unlikely) const { return static_cast<uint8_t>(packed >> (unlikely ? 24 : 8)); }
+    uint64_t threshold() const { return packed & (~uint64_t{0} << 55); }  // where the less probable part begins
+};
+
+struct NncTables {
+    NncSteps steps[2];            // by bin
+    NncSplit splits[64][256];     // by row of a context and range
+};
+
+constexpr NncSteps make_steps(int bin) {
+    NncSteps steps{};
+    const int sign = bin ? 1 : -1;
+    for (int i = 0; i < 4 * 256; ++i) {
+        const int s0 = i % 256 - 128;
+        steps.fast[i] = static_cast<uint16_t>(i + sign * nnc_step((sign * s0) >> 3, 4 + i / 256));
+    }
+    // floor(s1 / 128) for a one, ceil(s1 / 128) for a zero
+    for (int i = 0; i < 4 * 64; ++i)
+        if (i % 64 < 32) steps.slow[i] = static_cast<int16_t>(sign * nnc_step(sign * (i % 64 - 16 + (bin ? 0 : 1)), 4 + i / 64));
+    return steps;
 }
 
-inline int combined_state(const NncContext& context) { return context.s1 + 16 * context.s0; }
-
-// LPS ranges: row r serves ranges 32 * (8 + r) to 32 * (8 + r) + 31.
-constexpr std::array<std::array<uint8_t, 32>, 8> make_lps_ranges() {
-    constexpr int base[32] = {114, 100, 87, 75, 66, 58, 51, 45, 40, 35, 31, 27, 24, 21, 18, 16,
-                              14,  13,  11, 10, 9,  8,  7,  7,  5,  5,  4,  4,  3,  3,  2,  2};
-    std::array<std::array<uint8_t, 32>, 8> ranges{};
-    for (unsigned row = 0; row < 8; ++row)
-        for (unsigned i = 0; i < 32; ++i) ranges[row][i] = static_cast<uint8_t>((base[i] * static_cast<int>(row + 9)) >> 3);
-    return ranges;
-}
-inline constexpr auto nnc_lps_ranges = make_lps_ranges();
-
-inline uint32_t lps_range(uint32_t range, int state) {
-    const int index = state >> 7;  // floor, and only then the absolute value: the two signs differ
-    return nnc_lps_ranges[(range >> 5) & 7][static_cast<unsigned>(index < 0 ? -index : index) & 31];
+constexpr unsigned nnc_shift_of(unsigned range) {
+    unsigned shift = 0;
+    while (range << shift < 256) ++shift;
+    return shift;
 }
 
-inline constexpr std::array<int16_t, 33> nnc_update_curve = {2512, 2288, 2064, 1840, 1616, 1392, 1168, 944, 720, 560, 464, 368, 272, 208, 144, 80, 64,
-                                                             64,   64,   64,   64,   64,   64,   64,   64,  64,  64,  64,  64,  64,  64,  0,   0};
+constexpr NncSplit make_split(int row, unsigned range) {
+    constexpr unsigned base[32] = {114, 100, 87, 75, 66, 58, 51, 45, 40, 35, 31, 27, 24, 21, 18, 16,
+                                   14,  13,  11, 10, 9,  8,  7,  7,  5,  5,  4,  4,  3,  3,  2,  2};
+    const int index = row - 32;  // of a state divided, and only then without its sign: the two signs differ
+    const unsigned unlikely = (base[(index < 0 ? -index : index) & 31] * ((range >> 5) + 9)) >> 3;
+    const unsigned likely = 256 + range - unlikely;
+    const auto normal = [](unsigned r) { return nnc_shift_of(r) << 8 | (r << nnc_shift_of(r) & 255); };
+    return {uint64_t{likely} << 55 | normal(unlikely) << 16 | normal(likely)};
+}
 
-inline void adapt(NncContext& context, bool bit) {
-    const int direction = bit ? 1 : -1;
-    const auto curve = [](int at) { return nnc_update_curve[static_cast<unsigned>(16 + at)]; };
-    context.s0 = static_cast<int16_t>(context.s0 + direction * (curve((direction * context.s0) >> 3) >> context.shift0));
-    context.s1 = static_cast<int16_t>(context.s1 + direction * (curve((direction * context.s1) >> 7) >> context.shift1));
+constexpr NncTables make_tables() {
+    NncTables tables{};
+    tables.steps[0] = make_steps(0);
+    tables.steps[1] = make_steps(1);
+    for (int row = 0; row < 64; ++row)
+        for (unsigned range = 0; range < 256; ++range) tables.splits[row][range] = make_split(row, range);
+    return tables;
+}
+inline constexpr NncTables nnc_tables = make_tables();
+
+inline void adapt(NncContext& context, bool bin) {
+    const NncSteps& steps = nnc_tables.steps[bin];
+    const unsigned fast = steps.fast[context.fast];
+    const unsigned slow = context.slow + static_cast<unsigned>(steps.slow[(context.slow - 1u + bin) >> 7]);
+    context = {static_cast<uint16_t>(fast), static_cast<uint16_t>(slow), nnc_row_of(fast, slow)};
 }
 
 }  // namespace incnnr

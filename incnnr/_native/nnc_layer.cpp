@@ -1,19 +1,15 @@
-#include "nnc_layer.h"
-
 #include <algorithm>
-#include <cstdlib>
-#include <limits>
+
+#include "nnc_levels.h"
 
 namespace incnnr {
 namespace {
-
-constexpr uint8_t next_state[8][2] = {{0, 2}, {7, 5}, {1, 3}, {6, 4}, {2, 0}, {5, 7}, {3, 1}, {4, 6}};
 
 template <class Coder>
 class LayerCoder {
 public:
     LayerCoder(Coder& coder, NncLayer& layer) : coder_(coder), layer_(layer), at_{layer.n_greater_flags}, contexts_(at_.count()) {
-        for (NncContext& context : contexts_) start_from_set(context, 0);
+        for (NncContext& context : contexts_) context = nnc_context_of_set(0);
         layer_.state_sets.resize(contexts_.size());
         if (!Coder::is_encoder) layer_.skipped_rows.clear();
         layer_.block_rows.clear();
@@ -23,6 +19,7 @@ public:
         if (layer_.qp_bits > 0) code_qp();
         code_preamble();
         code_state_sets();
+        code_levels_ = level_function<Coder>(layer_);
         code_block_rows();
         return fault_;
     }
@@ -72,17 +69,12 @@ private:
             const unsigned wanted = wanted_sets_[i];
             const bool sent = coder_.bit(contexts_[at_.state_set_present()], wanted != 0);
             layer_.state_sets[i] = sent ? static_cast<uint8_t>(1 + coder_.bypass(3, wanted - 1)) : uint8_t{0};
-            start_from_set(contexts_[i], layer_.state_sets[i]);
+            contexts_[i] = nnc_context_of_set(layer_.state_sets[i]);
         }
     }
 
     void restart_contexts() {
-        for (unsigned i = 0; i < contexts_.size(); ++i) {
-            NncContext fresh;
-            start_from_set(fresh, layer_.state_sets[i]);
-            contexts_[i].s0 = fresh.s0;
-            contexts_[i].s1 = fresh.s1;
-        }
+        for (unsigned i = 0; i < contexts_.size(); ++i) contexts_[i] = nnc_context_of_set(layer_.state_sets[i]);
     }
 
     // ---- scan ----
@@ -95,8 +87,8 @@ private:
         for (size_t i = 0; i < n_block_rows && fault_ == NncFault::none; ++i) {
             if (resets) coder_.set_range_256();
             if (resets && i > 0) restart_contexts();
-            layer_.block_rows.push_back({coder_.n_bits_taken(), coder_.entry_value(), state_});
-            before_ = 0;
+            layer_.block_rows.push_back({coder_.n_bits_taken(), coder_.entry_value(), static_cast<uint8_t>(state_.quantizer)});
+            state_.neighbour = 0;
             const size_t first = i * rows_each;
             code_block_row(first, std::min(first + rows_each, layer_.height), block ? block : layer_.width);
         }
@@ -115,10 +107,11 @@ private:
             skip_segment(layer_.levels + row * layer_.width + column, layer_.levels + row * layer_.width + end_column);
             // The standard's rule: by the width of the whole row, in every block. Cycles of zeros have lengths 1, 2 and 4.
             if (layer_.dependent)
-                for (size_t i = 0; i < layer_.width % 4; ++i) state_ = next_state[state_][0];
+                for (size_t i = 0; i < layer_.width % 4; ++i) state_.quantizer = nnc_next_state[state_.quantizer][0];
             return;
         }
-        for (size_t i = row * layer_.width + column; i < row * layer_.width + end_column; ++i) code_level(i);
+        code_levels_(coder_, contexts_.data(), layer_, state_, row * layer_.width + column, row * layer_.width + end_column);
+        if (state_.is_wrong) fault_ = NncFault::wrong_level;
     }
 
     void skip_segment(int32_t* first, int32_t* end) {
@@ -129,96 +122,13 @@ private:
         }
     }
 
-    // ---- one weight ----
-
-    void code_level(size_t i) {
-        int64_t index = 0;
-        if constexpr (Coder::is_encoder) {
-            index = index_of_level(layer_.levels[i]);
-            if (level_of_index(index) != layer_.levels[i] || !is_in_codebook(index)) fault_ = NncFault::wrong_level;
-        }
-        index = code_index(index, layer_.temporal && layer_.base ? layer_.base[i] : 0, layer_.history_contexts && layer_.history && layer_.history[i]);
-        before_ = index;
-        if constexpr (!Coder::is_encoder) {
-            const int64_t level = level_of_index(index);
-            layer_.levels[i] = static_cast<int32_t>(level);
-            if (layer_.levels[i] != level) fault_ = NncFault::level_too_large;
-        }
-        if (layer_.dependent) state_ = next_state[state_][index & 1];
-    }
-
-    int64_t index_of_level(int64_t level) const {
-        if (!layer_.dependent) return level;
-        const int64_t magnitude = (std::llabs(level) + (state_ & 1)) / 2;
-        return level < 0 ? -magnitude : magnitude;
-    }
-
-    int64_t level_of_index(int64_t index) const {
-        if (!layer_.dependent || index == 0) return index;
-        return 2 * index - (index < 0 ? -1 : 1) * (state_ & 1);
-    }
-
-    bool is_in_codebook(int64_t index) const {
-        return layer_.codebook_size == 0 || (index + layer_.zero_offset >= 0 && index + layer_.zero_offset < layer_.codebook_size);
-    }
-
-    int64_t code_index(int64_t index, int32_t base, bool was_significant) {
-        const unsigned k = layer_.codebook_size;
-        if (k == 1) return 0;
-        if (!coder_.bit(contexts_[significance_context(base, was_significant)], index != 0)) return 0;
-        const bool negative = code_sign(index < 0, base);
-        const int64_t most = k == 0 ? std::numeric_limits<int64_t>::max() : negative ? layer_.zero_offset : k - 1 - layer_.zero_offset;
-        const int64_t magnitude = code_magnitude(std::llabs(index), most, negative, base);
-        return negative ? -magnitude : magnitude;
-    }
-
-    unsigned significance_context(int32_t base, bool was_significant) const {
-        if (was_significant) return NncContexts::significant_history + state_;
-        if (base != 0) return NncContexts::significant_temporal + 2 * state_ + (base > 1 || base < -1);
-        return NncContexts::significant + 3 * state_ + sign_class(before_);
-    }
-
-    static unsigned sign_class(int64_t value) { return value == 0 ? 0 : value < 0 ? 1 : 2; }
-
-    bool code_sign(bool negative, int32_t base) {
-        if (layer_.codebook_size > 0 && layer_.zero_offset == 0) return false;
-        if (layer_.codebook_size > 0 && layer_.zero_offset == layer_.codebook_size - 1) return true;
-        const unsigned context = base != 0 ? NncContexts::sign_temporal + (base > 0) : NncContexts::sign + sign_class(before_);
-        return coder_.bit(contexts_[context], negative);
-    }
-
-    int64_t code_magnitude(int64_t magnitude, int64_t most, bool negative, int32_t base) {
-        int64_t reached = 1;
-        if (most <= 1) return reached;
-        const int64_t base_magnitude = std::llabs(base);
-        for (unsigned j = 0; j < layer_.n_greater_flags; ++j) {
-            const unsigned context = base != 0 ? at_.greater_temporal() + 2 * j + (base_magnitude < j) : NncContexts::greater + 2 * j + negative;
-            if (!coder_.bit(contexts_[context], magnitude > reached)) return reached;
-            ++reached;
-            if (reached == most) return reached;
-        }
-        return code_remainder(magnitude, reached, most);
-    }
-
-    int64_t code_remainder(int64_t magnitude, int64_t reached, int64_t most) {
-        unsigned n_bits = 0;
-        for (unsigned a = 0; a <= 30; ++a) {
-            const int64_t step = int64_t{1} << n_bits;
-            if (!coder_.bit(contexts_[at_.remainder() + a], magnitude - reached >= step)) break;
-            reached += step;
-            ++n_bits;
-            if (most < reached + (int64_t{1} << n_bits)) break;
-        }
-        return reached + coder_.bypass(n_bits, static_cast<uint32_t>(magnitude - reached));
-    }
-
     Coder& coder_;
     NncLayer& layer_;
     NncContexts at_;
     std::vector<NncContext> contexts_;
     std::vector<uint8_t> wanted_sets_;
-    int64_t before_ = 0;
-    uint8_t state_ = 0;
+    NncLevelFunction<Coder> code_levels_ = nullptr;
+    NncLevelState state_;
     NncFault fault_ = NncFault::none;
 };
 

@@ -8,7 +8,7 @@
 
 namespace incnnr {
 
-enum class NncFault { none, level_too_large, overrun, wrong_level };
+enum class NncFault { none, overrun, wrong_level };
 
 NncFault encode_layer(NncEncoder& coder, NncLayer& layer);
 NncFault decode_layer(NncDecoder& coder, NncLayer& layer);
