@@ -22,7 +22,7 @@ constexpr int32_t n_priced_magnitudes = 64;
 struct IndexPrices {
     ByState<Float4> zero[n_neighbours];
     ByState<Float4> nonzero[n_neighbours][2];                   // [..][is negative], the sign included
-    std::array<float, n_priced_magnitudes> magnitude[2];  // [is negative][|index|], from 1 on
+    std::array<float, n_priced_magnitudes> magnitude[2];  // [is negative][|index|]; 0 is no way
 };
 
 }  // namespace incnnr

@@ -25,8 +25,7 @@ void measure(Candidates& candidates, const int32_t* bases, const float* fraction
         const Float4 scaled = __builtin_convertvector(base, Float4) + x;
         candidates.zero[i / 4] = scaled * scaled;
         for (int residue = 0; residue < 4; ++residue) {
-            const Mask4 near = base + residue - ((x < static_cast<float>(residue - 2)) & 4);
-            const Mask4 level = near < 0 ? Mask4{3, 3, 3, 3} : near;
+            const Mask4 level = base + residue - ((x < static_cast<float>(residue - 2)) & 4);  // -1: none, and its magnitude 0
             const Float4 distance = x - __builtin_convertvector(level - base, Float4);
             const Mask4 magnitude = (level + 1) >> 1;
             candidates.other[residue][i / 4] = distance * distance;
@@ -44,8 +43,7 @@ void add_prices(Candidates& candidates, const float* weights, const IndexPrices&
 
 // Of the nearest level but zero of that residue.
 int32_t index_of(int32_t base, float x, int32_t residue) {
-    const int32_t near = base + residue - 4 * (x < static_cast<float>(residue - 2));
-    return ((near < 0 ? 3 : near) + 1) / 2;
+    return (base + residue - 4 * (x < static_cast<float>(residue - 2)) + 1) >> 1;
 }
 
 template <class Lanes>

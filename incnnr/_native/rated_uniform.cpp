@@ -5,8 +5,8 @@
 namespace incnnr {
 namespace {
 
-// The nonzero candidate.
-int32_t magnitude_of(int32_t nearest, bool below_nearest) { return std::max(nearest - below_nearest, 1); }
+// The nonzero candidate, or 0 for none.
+int32_t magnitude_of(int32_t nearest, bool below_nearest) { return std::max(nearest - below_nearest, 0); }
 
 }  // namespace
 
