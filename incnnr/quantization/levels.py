@@ -12,7 +12,6 @@ from incnnr import _core
 
 Levels = NDArray[np.int32]
 _TRELLIS_REACH = 2  # levels that dependent quantisation may go beyond the nearest
-_N_GREATER_FLAGS = 10  # that a unit has if its header does not say otherwise; for estimating bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,9 @@ class Quantization:
     block_size : int
         8 to 64: the order that states follow goes in blocks of so many rows and columns; 0: row by row.
     lambda_scale : float
-        How much bits weigh against squared error.
+        How much bits weigh against squared error: 0 gives the least error, 1 saves bits as NNCodec does at 1.
+    n_greater_flags : int
+        Of the codeword to come, for estimating bits.
     level_range : tuple of int, or None
         Least and greatest level there may be.
     skipped_rows : numpy.ndarray of uint8, or None
@@ -46,6 +47,7 @@ class Quantization:
     dependent: bool
     block_size: int = 0
     lambda_scale: float = 0.0
+    n_greater_flags: int = 10
     level_range: tuple[int, int] | None = None
     skipped_rows: NDArray[np.uint8] | None = None
 
@@ -116,7 +118,7 @@ def _quantized(jobs: Sequence[Quantization], threads: int) -> list[Levels]:
             dependent=job.dependent,
             block_size=job.block_size,
             lambda_scale=job.lambda_scale,
-            n_greater_flags=_N_GREATER_FLAGS,
+            n_greater_flags=job.n_greater_flags,
             skipped_rows=job.skipped_rows,
         )
         for job, out in zip(jobs, levels, strict=True)
