@@ -17,7 +17,7 @@ def quantized(weights, *, step=1.0, threads=1, **options):
 
 
 def decoded(levels, **options):
-    """What a decoder makes of the codeword of these levels; an encoder refuses levels that the trellis does not have."""
+    """What a decoder makes of the codeword of these levels; an encoder refuses those the trellis does not have."""
     [coded] = encode_nnc([[NncLayer(levels.reshape(-1), *levels.shape, **options)]], 1)
     result = np.empty(levels.size, np.int32)
     assert decode_nnc([[NncLayer(result, *levels.shape, **options)]], [coded], 1) == [len(coded)]
