@@ -24,8 +24,8 @@ class Context:
         From the newest layer parameter set if it has them, else from the model parameter set.
     has_quantization_method : bool
         A parameter set said them; without, there can be no quantised tensor.
-    mps_qp_density, mps_quantization_parameter : int
-        From the model parameter set.
+    mps_steps : tuple of int, or None
+        Density and parameter of the model parameter set, if it has them.
     mps_unification_flag, lps_unification_flag : int
         From the parameter sets.
     topology_elements : tuple of str
@@ -46,8 +46,7 @@ class Context:
     qp_density: int = 0
     quantization_parameter: int = 0
     has_quantization_method: bool = False
-    mps_qp_density: int = 0
-    mps_quantization_parameter: int = 0
+    mps_steps: tuple[int, int] | None = None
     mps_unification_flag: int = 0
     lps_unification_flag: int = 0
     topology_elements: tuple[str, ...] = ()

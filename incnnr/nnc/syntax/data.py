@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
 from typing import Self
 
-from incnnr.errors import UnsupportedError
+from incnnr.errors import CorruptError, UnsupportedError
 from incnnr.nnc.bitio import BitCoder
 from incnnr.nnc.syntax.base import SyntaxUnit
 from incnnr.nnc.syntax.codebook import Codebook
@@ -160,8 +160,8 @@ class DataUnit(SyntaxUnit):
 
         Raises
         ------
-        UnsupportedError
-            An index is not in the reference list, or there was no such list.
+        CorruptError
+            An index is not in the reference list. Without such a list an index stands for itself, in decimal.
         """
         if not context.mps_topology_indexed_reference_flag:
             names = self.topology_elements_ids_list.topology_elem_id_list
@@ -169,12 +169,12 @@ class DataUnit(SyntaxUnit):
         indices = self.topology_elements_ids_list.topology_elem_id_index_list
         if not self.nnr_multiple_topology_elements_present_flag:
             indices = (self.topology_elem_id_index,)
-        missing = [index for index in indices if index >= len(context.topology_elements)]
-        if missing:
-            raise UnsupportedError(
-                f"topology element {missing[0]} is in no reference list", byte_offset=self.byte_offset
-            )
-        return tuple(context.topology_elements[index] for index in indices)
+        listed = context.topology_elements
+        if not listed:
+            return tuple(str(index) for index in indices)
+        if max(indices) >= len(listed):
+            raise CorruptError(f"topology element {max(indices)} is not in the reference list of {len(listed)}")
+        return tuple(listed[index] for index in indices)
 
     def dimensions(self, context: Context) -> tuple[int, ...]:
         """Find the shape of the weight: the unit's own, or the one known from elsewhere.

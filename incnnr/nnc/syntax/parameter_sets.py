@@ -122,6 +122,7 @@ class ModelParameterSet(SyntaxUnit):
 
     def context_after(self, context: Context) -> Context:
         """Keep what data units and aggregate units depend on."""
+        has_method = bool(self.mps_quantization_method_flags & _WITH_QP)
         return replace(
             context,
             mps_seen=True,
@@ -130,9 +131,8 @@ class ModelParameterSet(SyntaxUnit):
             nnr_pre_flag=self.nnr_pre_flag,
             qp_density=self.mps_qp_density,
             quantization_parameter=self.mps_quantization_parameter,
-            has_quantization_method=bool(self.mps_quantization_method_flags & _WITH_QP),
-            mps_qp_density=self.mps_qp_density,
-            mps_quantization_parameter=self.mps_quantization_parameter,
+            has_quantization_method=has_method,
+            mps_steps=(self.mps_qp_density, self.mps_quantization_parameter) if has_method else None,
             mps_unification_flag=self.mps_unification_flag,
         )
 
@@ -186,11 +186,14 @@ class LayerParameterSet(SyntaxUnit):
 
     def context_after(self, context: Context) -> Context:
         """Replace the step sizes; without any here, those of the model hold again."""
-        own = bool(self.lps_quantization_method_flags & _WITH_QP)
+        steps = context.mps_steps
+        if self.lps_quantization_method_flags & _WITH_QP:
+            steps = (self.lps_qp_density, self.lps_quantization_parameter)
+        density, parameter = steps or (0, 0)
         return replace(
             context,
-            qp_density=self.lps_qp_density if own else context.mps_qp_density,
-            quantization_parameter=self.lps_quantization_parameter if own else context.mps_quantization_parameter,
-            has_quantization_method=own or context.has_quantization_method,
+            qp_density=density,
+            quantization_parameter=parameter,
+            has_quantization_method=steps is not None,
             lps_unification_flag=self.lps_unification_flag,
         )

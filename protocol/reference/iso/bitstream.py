@@ -24,7 +24,7 @@ from protocol.reference.iso.dequantisation import step_size, values_of
 from protocol.reference.iso.incremental import State
 from protocol.reference.iso.levels import Rules
 from protocol.reference.iso.parameter_sets import ParameterSet, read_lps, read_mps
-from protocol.reference.iso.payload import Coded, decode_payload
+from protocol.reference.iso.payload import Coded, decode_payload, members
 from protocol.reference.iso.topology import read_topology
 from protocol.reference.iso.units import AGG, LPS, MPS, NDU, STR, TPL, Unit, read_aggregate, read_units
 
@@ -106,13 +106,18 @@ class Decoder:
         unit = read_data_unit(bits, self.around)
         self.decoded.units.append(unit)
         if unit.payload_type == RAW_FLOAT:
-            self.decoded.values[unit.names[0]] = raw_floats(bits.rest(), unit.shape)
+            (member,) = members(unit, self.around.awaits_h)
+            self.decoded.values[member.name] = raw_floats(bits.rest(), member.shape)
             self.decoded.found.append([])
+            self.follow_halves(unit)
             return
         coded, found = decode_payload(unit, bits.rest(), self.around, self.decoded.state, self.rules)
         self.decoded.found.append(found)
         for tensor in coded:
             self.keep(tensor, unit)
+        self.follow_halves(unit)
+
+    def follow_halves(self, unit: DataUnit) -> None:
         is_half = unit.has(DECOMPOSED) and unit.payload_type != BLOCK
         self.around.awaits_h = is_half and not self.around.awaits_h
 

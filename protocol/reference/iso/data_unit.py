@@ -111,7 +111,10 @@ def read_references(bits: Bits, several: bool, around: Surroundings) -> list[str
         return read_names(bits) if several else [bits.st()]
     indices = read_indices(bits) if several else [bits.ue(7)]
     known = around.reference_list
-    return [known[index] if index < len(known) else str(index) for index in indices]
+    if not known:
+        return [str(index) for index in indices]
+    require(max(indices) < len(known), "an index that is not in the reference list")
+    return [known[index] for index in indices]
 
 
 def read_update_tree(bits: Bits, unit: DataUnit, parent_signalling: bool) -> None:

@@ -28,6 +28,9 @@ def values_of(levels: np.ndarray, codebook: Codebook | None, step: np.float32 | 
     if step is None:
         return levels
     if codebook is not None:
+        last = len(codebook.values) - 1 - codebook.zero_offset
+        inside = (levels >= -codebook.zero_offset) & (levels <= last)
+        require(bool(inside.all()), "a level that is not in the codebook")
         table = np.array(codebook.values, np.float64) * np.float64(step)
         return table[levels + codebook.zero_offset]
     with np.errstate(over="ignore"):

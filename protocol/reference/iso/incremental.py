@@ -54,7 +54,7 @@ class State:
     def add(self, name: str, levels: list[int], node: Node | None) -> None:
         """Earlier states stay as they are."""
         significant = [level != 0 for level in levels]
-        if name in self.tensors:
+        if name in self.tensors and len(self.tensors[name].levels) == len(levels):
             before = self.tensors[name].ever_significant
             significant = [a or b for a, b in zip(before, significant, strict=True)]
         self.tensors[name] = Past(levels, significant, node)

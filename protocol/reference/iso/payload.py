@@ -78,7 +78,7 @@ def layer_of(member: Member, unit: DataUnit, around: Surroundings, state: State,
         has_preamble=around.profile == 1,
         has_parent=unit.parent is not None,
         base=state.base(member.name, n_elements) if temporal else None,
-        history=state.history(member.name, n_elements),
+        history=state.history(member.name, n_elements) if unit.parent is not None else None,
         rules=rules,
     )
 
