@@ -115,6 +115,9 @@ class Draw(BitCoder):
     def unsupported(self, _message, /):
         reject()
 
+    def beyond_limits(self, _message, /):
+        reject()
+
 
 FRAMINGS = st.builds(Framing, st.just(0), st.integers(0, 1), st.none() | st.integers(0, 255))
 

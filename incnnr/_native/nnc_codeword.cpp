@@ -21,13 +21,19 @@ Status encode_codeword(NncCodeword& codeword) {
     return Status::ok;
 }
 
+// Behind the arithmetic bits there is a stop bit, and zeros up to the byte boundary.
+bool has_stop_bit(const NncCodeword& codeword, uint64_t n_bits_taken) {
+    const unsigned n_left = 8 - static_cast<unsigned>(n_bits_taken % 8);
+    return (codeword.bytes[codeword.n_used - 1] & ((1u << n_left) - 1)) == 1u << (n_left - 1);
+}
+
 Status decode_codeword(NncCodeword& codeword) {
     NncDecoder coder(codeword.bytes, codeword.n_bytes);
     for (size_t i = 0; i < codeword.n_layers; ++i)
         if (decode_layer(coder, codeword.layers[i]) != NncFault::none) return Status::corrupt;
     if (!coder.terminates() || coder.has_overrun()) return Status::corrupt;
     codeword.n_used = coder.n_bytes_used();
-    return Status::ok;
+    return has_stop_bit(codeword, coder.n_bits_taken()) ? Status::ok : Status::corrupt;
 }
 
 size_t n_weights(const NncCodeword& codeword) {

@@ -57,6 +57,10 @@ class BitCoder(ABC):
     def unsupported(self, message: str, /) -> UnsupportedError:
         """Make the error for an element that this release does not code."""
 
+    @abstractmethod
+    def beyond_limits(self, message: str, /) -> LimitExceededError:
+        """Make the error for what limits forbid."""
+
     def i(self, n_bits: int, value: int, /) -> int:
         """Code a number of `n_bits` in two's complement."""
         half = 1 << n_bits - 1
@@ -197,7 +201,7 @@ class BitReader(BitCoder):
         self._need(count, f"{count} elements")
         self._n_elements += count
         if self._most_elements is not None and self._n_elements > self._most_elements:
-            raise LimitExceededError(f"lists of more than {self._most_elements} elements", **self._where)
+            raise self.beyond_limits(f"lists of more than {self._most_elements} elements")
         return tuple(element(blank) for _ in range(count))
 
     def check(self, holds: bool, message: str, /) -> None:
@@ -208,6 +212,10 @@ class BitReader(BitCoder):
     def unsupported(self, message: str, /) -> UnsupportedError:
         """Make the error for what this release does not read."""
         return UnsupportedError(message, **self._where)
+
+    def beyond_limits(self, message: str, /) -> LimitExceededError:
+        """Make the error for what the decoder's limits forbid."""
+        return LimitExceededError(message, **self._where)
 
     def end(self) -> None:
         """Raise unless everything was read."""
@@ -305,6 +313,10 @@ class BitWriter(BitCoder):
     def unsupported(self, message: str, /) -> UnsupportedError:
         """Make the error for what this release does not write."""
         return UnsupportedError(message)
+
+    def beyond_limits(self, message: str, /) -> LimitExceededError:
+        """Make the error for what no decoder would take."""
+        return LimitExceededError(message)
 
     def _aligned(self) -> None:
         self.check(not self._n_pending, "bytes begin inside a byte")

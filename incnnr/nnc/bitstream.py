@@ -88,7 +88,7 @@ def decode_tensors(
 ) -> dict[str, DecodedTensor]:
     """Decode a bitstream to values and levels; see `decode`."""
     before = state or IncrementalState()
-    nodes, shapes, updates = dict(before.nodes), dict(before.shapes), before.updates
+    nodes, shapes, updates = dict(before.nodes), dict(before.shapes), dict(before.updates)
     context = Context(tensor_dimensions={**(tensor_dimensions or {}), **before.shapes}, limits=limits)
     decoded: dict[str, DecodedTensor] = {}
     declared = Declared(limits, limits.allowed_bytes(len(data), before.held_bytes))
@@ -101,7 +101,7 @@ def decode_tensors(
                 if job.is_update:
                     nodes |= {member.name: member.node(nodes.get(member.name)) for member in job.members}
                 if job.context.nnr_pre_flag:
-                    updates = updates_after(updates, {member.name: decoded[member.name] for member in job.members})
+                    updates |= updates_after(updates, {member.name: decoded[member.name] for member in job.members})
     if state is not None:
         state.nodes, state.shapes, state.updates = nodes, shapes, updates
     return decoded

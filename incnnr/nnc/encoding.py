@@ -153,7 +153,7 @@ def _state_after(before: IncrementalState, members: Sequence[Member], context: C
     for member in members:
         member.set_step_size(context)
     residuals = {member.name: member.decoded() for member in members}
-    return IncrementalState(nodes, shapes, updates_after(before.updates, residuals))
+    return IncrementalState(nodes, shapes, before.updates | updates_after(before.updates, residuals))
 
 
 def _smallest(alternatives: Sequence[Plan], context: Context) -> Plan:

@@ -35,18 +35,19 @@ def _residual(value: object, update: NDArray[np.float32]) -> object:
 
 
 def updates_after(updates: Updates, residuals: Mapping[str, DecodedTensor]) -> dict[str, NDArray[np.float32]]:
-    """Add decoded residuals to the updates before.
+    """Add decoded residuals to the updates before; return those that are new.
 
     Examples
     --------
     >>> residual = DecodedTensor(np.float32([2, 4]), np.int32([1, 2]))
-    >>> updates_after({"w": np.float32([1, 1])}, {"w": residual})
+    >>> updates_after({"w": np.float32([1, 1]), "b": np.float32([1])}, {"w": residual})
     {'w': array([3., 5.], dtype=float32)}
     """
-    after = dict(updates)
+    after = {}
     for name, residual in residuals.items():
         if residual.values.dtype.kind == "f":
-            values = residual.values.astype(np.float32)
             known = updates.get(name)
-            after[name] = values if known is None or known.shape != values.shape else known + values
+            with np.errstate(over="ignore", invalid="ignore"):
+                values = residual.values.astype(np.float32)
+                after[name] = values if known is None or known.shape != values.shape else known + values
     return after

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import IntEnum, IntFlag
+from math import prod
 from typing import Self
 
 from incnnr.errors import CorruptError, UnsupportedError
@@ -144,7 +145,7 @@ class DataUnit(SyntaxUnit):
             new._node(c, self, context)
         new._values(c, self)
         if new.input_parameters_present_flag:
-            new._input_parameters(c, self)
+            new._input_parameters(c, self, context)
         new._scan(c, self, context)
         c.byte_alignment()
         new.payload = c.bs(self.payload)
@@ -250,7 +251,7 @@ class DataUnit(SyntaxUnit):
         if self.nnr_decompressed_data_format_present_flag:
             self.nnr_decompressed_data_format = c.u(7, given.nnr_decompressed_data_format)
 
-    def _input_parameters(self, c: BitCoder, given: Self) -> None:
+    def _input_parameters(self, c: BitCoder, given: Self, context: Context) -> None:
         block = self.nnr_compressed_data_unit_payload_type == PayloadType.BLOCK
         self.tensor_dimensions_flag = c.u(1, given.tensor_dimensions_flag)
         self.cabac_unary_length_flag = c.u(1, given.cabac_unary_length_flag)
@@ -259,7 +260,7 @@ class DataUnit(SyntaxUnit):
             self.decomposition_rank = c.ue(3, given.decomposition_rank)
             self.g_number_of_rows = c.ue(3, given.g_number_of_rows)
         if self.tensor_dimensions_flag:
-            self._tensor_dimensions(c, given)
+            self._tensor_dimensions(c, given, context)
         if self.nnr_multiple_topology_elements_present_flag and not block:
             raise c.unsupported("a tensor split over several topology elements")
         if self.cabac_unary_length_flag:
@@ -267,15 +268,14 @@ class DataUnit(SyntaxUnit):
         if block and self._is_decomposed() and self.codebook_present_flag:
             self.codebook_h = (given.codebook_h or Codebook()).syntax(c)
 
-    def _tensor_dimensions(self, c: BitCoder, given: Self) -> None:
+    def _tensor_dimensions(self, c: BitCoder, given: Self, context: Context) -> None:
         count_tensor_dimensions = c.ue(1, len(given.tensor_dimensions))
+        if count_tensor_dimensions > context.limits.rank:
+            raise c.beyond_limits(f"a tensor of more than {context.limits.rank} dimensions")
         self.tensor_dimensions = c.repeated(
             count_tensor_dimensions, given.tensor_dimensions, 0, lambda size: c.ue(7, size)
         )
-        # in steps, as the product of a million dimensions is slow to multiply out
-        n_weights = 1
-        for size in self.tensor_dimensions:
-            n_weights = min(n_weights * max(size, 1), _MAX_WEIGHTS)
+        n_weights = prod(max(size, 1) for size in self.tensor_dimensions)
         c.check(n_weights < _MAX_WEIGHTS, "the number of weights overflows")
 
     def _scan(self, c: BitCoder, given: Self, context: Context) -> None:
