@@ -17,11 +17,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import numpy as np
 
 import incnnr.nnc
 from incnnr.coding.nnc import NncLayer
+from incnnr.errors import IncnnrError
 from incnnr.nnc import IncrementalState
 from incnnr.nnc.bitstream import DecodedTensor, decode_tensors
 from incnnr.nnc.state import Node
@@ -41,45 +43,63 @@ class Outcome:
 
 
 def exchange(peer: Peer, case: int, seed: int, outcome: Outcome) -> None:
-    """Send one bitstream, or a chain."""
+    """Send one bitstream, or a chain up to its first difference."""
     rng = np.random.default_rng([seed, case])
     model = streams.random_model(rng)
     is_chain = not model.has_factors and rng.random() < 0.15
-    sender, receiver = IncrementalState(), IncrementalState()
-    nodes: dict[str, Node] = {}
-    chain = peer.new_chain() if is_chain else None
-    device_id = int(rng.integers(0, 3))
+    sides = Sides(model, peer, peer.new_chain() if is_chain else None, int(rng.integers(0, 3)))
     for number in range(streams.CHAIN_LENGTH if is_chain else 1):
         tensors, settings = streams.random_tensors(rng, model), streams.random_settings(rng, model)
-        if chain is not None:
-            settings |= {"state": sender, "device_id": device_id}
-        data = incnnr.nnc.encode(tensors, **settings)
-        ours = decode_tensors(data, receiver)
-        meant = {name: sender.nodes[name].levels for name in ours if name in sender.nodes}
         outcome.counts["bitstreams"] += 1
-        differing = [*differences_here(ours, meant)]
         try:
-            differing += differences_there(decoded_there(peer, data, chain, model), ours)
-        except PeerError as error:
-            differing.append(str(error))
-        if differing:
-            outcome.differences += [f"case {case}, bitstream {number}: {what}" for what in differing]
+            differences = list(sides.differences(tensors, settings))
+        except (IncnnrError, PeerError, ValueError) as error:
+            differences = [f"{type(error).__name__}: {error}"]
+        outcome.differences += [f"case {case}, bitstream {number}: {what}" for what in differences]
+        if differences:
             break
-        outcome.counts.update(tool for unit, layers in units_with_layers(data, nodes) for tool in tools(unit, layers))
-    if chain is not None:
-        peer.forget(chain)
+        outcome.counts.update(sides.tools)
+    sides.close()
 
 
-def differences_here(ours: dict[str, DecodedTensor], meant: dict[str, np.ndarray]) -> Iterator[str]:
-    for name, levels in meant.items():
-        if not np.array_equal(levels, ours[name].levels.reshape(-1)):
+@dataclass
+class Sides:
+    """Our sender and receiver, and NNCodec; `tools` are those of the newest bitstream."""
+
+    model: streams.Model
+    peer: Peer
+    chain: int | None
+    device_id: int
+    sender: IncrementalState = field(default_factory=IncrementalState)
+    receiver: IncrementalState = field(default_factory=IncrementalState)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    tools: list[str] = field(default_factory=list)
+
+    def differences(self, tensors: streams.Tensors, settings: dict[str, Any]) -> Iterator[str]:
+        """Send one bitstream."""
+        if self.chain is not None:
+            settings |= {"state": self.sender, "device_id": self.device_id}
+        data = incnnr.nnc.encode(tensors, **settings)
+        ours = decode_tensors(data, self.receiver)
+        yield from differences_here(ours, self.sender)
+        yield from differences_there(self._decoded_there(data), ours)
+        self.tools = [tool for unit, layers in units_with_layers(data, self.nodes) for tool in tools(unit, layers)]
+
+    def close(self) -> None:
+        """Free what the peer keeps."""
+        if self.chain is not None:
+            self.peer.forget(self.chain)
+
+    def _decoded_there(self, data: bytes) -> Decoded:
+        if self.chain is not None:
+            return self.peer.decode_update(data, self.chain)
+        return self.peer.decode_factors(data) if self.model.has_factors else self.peer.decode(data)
+
+
+def differences_here(ours: dict[str, DecodedTensor], sender: IncrementalState) -> Iterator[str]:
+    for name, tensor in ours.items():
+        if name in sender.nodes and not np.array_equal(sender.nodes[name].levels, tensor.levels.reshape(-1)):
             yield f"{name}: our decoder finds other levels than the encoder meant"
-
-
-def decoded_there(peer: Peer, data: bytes, chain: int | None, model: streams.Model) -> Decoded:
-    if chain is not None:
-        return peer.decode_update(data, chain)
-    return peer.decode_factors(data) if model.has_factors else peer.decode(data)
 
 
 def differences_there(theirs: Decoded, ours: dict[str, DecodedTensor]) -> Iterator[str]:

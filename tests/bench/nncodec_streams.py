@@ -1,8 +1,9 @@
 """Random models and settings for every tool of `incnnr.nnc.encode` whose bitstreams NNCodec 2.1.3 can decode.
 
-It cannot decode tensors without dimensions or without elements, raw floats before anything else, and factors of
-decomposed tensors by its front door; so there are none of the first, raw floats come last, and a model with factors
-is not part of a chain. It takes names that end in _G and _H for factors, and needs both.
+It cannot decode tensors without dimensions or without elements, nor raw floats before anything else; so there are none
+of the first, and raw floats come last. Factors of decomposed tensors it takes only under names that end in _G and _H,
+not by its front door, and not with codebooks where vectors share their block; so there is a chain only of models
+without factors, and there are no codebooks in models with both.
 """
 
 from __future__ import annotations
@@ -47,6 +48,11 @@ class Model:
     def has_factors(self) -> bool:
         """Whether a block is decomposed."""
         return any(len(block.factors) > 1 for block in self.blocks)
+
+    @property
+    def may_have_codebooks(self) -> bool:
+        """Whether no block has factors and vectors."""
+        return not any(len(block.factors) > 1 and block.vectors for block in self.blocks)
 
 
 def random_model(rng: Rng) -> Model:
@@ -121,7 +127,7 @@ def random_settings(rng: Rng, model: Model) -> dict[str, Any]:
         "dq": bool(rng.random() < 0.6),
         "lambda_scale": float(rng.choice([0, 0, 0.5, 1, 3])),
         "scan_order": int(rng.choice([0, 0, 1, 1, 2, 3, 4])),
-        "codebook": str(rng.choice(["never", "never", "auto", "always"])),
+        "codebook": str(rng.choice(["never", "never", "auto", "always"])) if model.may_have_codebooks else "never",
         "blocks": model.blocks,
         "threads": int(rng.integers(1, 3)),
     }
