@@ -1,12 +1,13 @@
 """Lets NNCodec 2.1.3 decode random bitstreams of ours, and compares what it finds with what we find and meant.
 
-By hand (a minute for each thousand)::
+By hand (half a minute)::
 
     python -m tests.bench.nncodec_exchange [--streams 1000] [--seed 0] [--only CASE]
 
-A case is one bitstream, or a chain of five updates. Compared are names, dtypes, shapes and bits of the weights on both
-sides, the levels there, here and, in chains, in the encoder's state. Each difference is printed with the number of its
-case, and counted. Exits 1 if there are any.
+A case is one bitstream, or a chain of five updates. Half of the bitstreams are what `incnnr.nnc.encode` makes of random
+tensors with random settings; cases of an odd number have their levels and all tools drawn by lot. Compared are names,
+dtypes, shapes and bits of the weights on both sides; in chains also the levels there, here and in the encoder's state.
+Each difference is printed with its case, and counted. Exits 1 if there are any.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
 import numpy as np
 
@@ -30,70 +30,70 @@ from incnnr.nnc.state import Node
 from incnnr.nnc.syntax import DataUnit, ParameterTypes, PayloadType, SyntaxUnit
 from tests.bench import nncodec_streams as streams
 from tests.bench import series
+from tests.bench.nncodec_chains import PlainSender
 from tests.bench.nncodec_peer import Decoded, Peer, PeerError
 from tests.nnc_layers import units_with_layers
 
 
 @dataclass
-class Outcome:
-    """What was sent and found so far."""
+class Receivers:
+    """Our decoder and NNCodec, and what the bitstreams so far used."""
 
-    differences: list[str] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-
-
-def exchange(peer: Peer, case: int, seed: int, outcome: Outcome) -> None:
-    """Send one bitstream, or a chain up to its first difference."""
-    rng = np.random.default_rng([seed, case])
-    model = streams.random_model(rng)
-    is_chain = not model.has_factors and rng.random() < 0.15
-    sides = Sides(model, peer, peer.new_chain() if is_chain else None, int(rng.integers(0, 3)))
-    for number in range(streams.CHAIN_LENGTH if is_chain else 1):
-        tensors, settings = streams.random_tensors(rng, model), streams.random_settings(rng, model)
-        outcome.counts["bitstreams"] += 1
-        try:
-            differences = list(sides.differences(tensors, settings))
-        except (IncnnrError, PeerError, ValueError) as error:
-            differences = [f"{type(error).__name__}: {error}"]
-        outcome.differences += [f"case {case}, bitstream {number}: {what}" for what in differences]
-        if differences:
-            break
-        outcome.counts.update(sides.tools)
-    sides.close()
-
-
-@dataclass
-class Sides:
-    """Our sender and receiver, and NNCodec; `tools` are those of the newest bitstream."""
-
-    model: streams.Model
     peer: Peer
     chain: int | None
-    device_id: int
-    sender: IncrementalState = field(default_factory=IncrementalState)
-    receiver: IncrementalState = field(default_factory=IncrementalState)
+    has_factors: bool = False
+    state: IncrementalState = field(default_factory=IncrementalState)
     nodes: dict[str, Node] = field(default_factory=dict)
-    tools: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
 
-    def differences(self, tensors: streams.Tensors, settings: dict[str, Any]) -> Iterator[str]:
-        """Send one bitstream."""
-        if self.chain is not None:
-            settings |= {"state": self.sender, "device_id": self.device_id}
-        data = incnnr.nnc.encode(tensors, **settings)
-        ours = decode_tensors(data, self.receiver)
-        yield from differences_here(ours, self.sender)
+    def differences(self, data: bytes, meant: IncrementalState | None = None) -> Iterator[str]:
+        """Decode the next bitstream on both sides."""
+        ours = decode_tensors(data, self.state)
+        if meant is not None:
+            yield from differences_here(ours, meant)
         yield from differences_there(self._decoded_there(data), ours)
-        self.tools = [tool for unit, layers in units_with_layers(data, self.nodes) for tool in tools(unit, layers)]
-
-    def close(self) -> None:
-        """Free what the peer keeps."""
-        if self.chain is not None:
-            self.peer.forget(self.chain)
+        for unit, layers in units_with_layers(data, self.nodes):
+            self.counts.update(tools(unit, layers))
 
     def _decoded_there(self, data: bytes) -> Decoded:
         if self.chain is not None:
             return self.peer.decode_update(data, self.chain)
-        return self.peer.decode_factors(data) if self.model.has_factors else self.peer.decode(data)
+        return self.peer.decode_factors(data) if self.has_factors else self.peer.decode(data)
+
+
+def encoded_case(receivers: Receivers, rng: np.random.Generator, model: streams.Model) -> Iterator[list[str]]:
+    """Encode random tensors; yield the differences of each bitstream."""
+    sender, device_id = IncrementalState(), int(rng.integers(0, 3))
+    for _ in range(1 if receivers.chain is None else streams.CHAIN_LENGTH):
+        tensors, settings = streams.random_tensors(rng, model), streams.random_settings(rng, model)
+        if receivers.chain is not None:
+            settings |= {"state": sender, "device_id": device_id}
+        yield list(receivers.differences(incnnr.nnc.encode(tensors, **settings), sender))
+
+
+def drawn_case(receivers: Receivers, sender: PlainSender) -> Iterator[list[str]]:
+    for data in sender.chain().bitstreams:
+        yield list(receivers.differences(data))
+
+
+def outcomes(peer: Peer, case: int, seed: int, counts: Counter[str]) -> Iterator[list[str]]:
+    """Run a case; yield the differences of each bitstream."""
+    if case % 2:
+        sender = PlainSender(seed << 32 | case)
+        receivers = Receivers(peer, peer.new_chain() if sender.signalling else None, counts=counts)
+        bitstreams = drawn_case(receivers, sender)
+    else:
+        rng = np.random.default_rng([seed, case])
+        model = streams.random_model(rng)
+        is_chain = not model.has_factors and rng.random() < 0.6
+        receivers = Receivers(peer, peer.new_chain() if is_chain else None, model.has_factors, counts=counts)
+        bitstreams = encoded_case(receivers, rng, model)
+    try:
+        yield from bitstreams
+    except (IncnnrError, PeerError, ValueError) as error:
+        yield [f"{type(error).__name__}: {error}"]
+    if receivers.chain is not None:
+        peer.forget(receivers.chain)
 
 
 def differences_here(ours: dict[str, DecodedTensor], sender: IncrementalState) -> Iterator[str]:
@@ -144,18 +144,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, metavar="CASE")
     arguments = parser.parse_args()
-    outcome = Outcome()
+    counts: Counter[str] = Counter()
+    n_streams = n_different = 0
     with Peer() as peer:
         for case in count() if arguments.only is None else [arguments.only]:
-            n_known = len(outcome.differences)
-            exchange(peer, case, arguments.seed, outcome)
-            print("\n".join(outcome.differences[n_known:]), end="\n" * (len(outcome.differences) > n_known), flush=True)
-            if outcome.counts["bitstreams"] >= arguments.streams:
+            if n_streams >= arguments.streams:
                 break
-    for what, n in sorted(outcome.counts.items()):
-        print(f"{n:7d} {what}")
-    print(f"{len(outcome.differences):7d} differences")
-    sys.exit(bool(outcome.differences))
+            for number, differences in enumerate(outcomes(peer, case, arguments.seed, counts)):
+                for what in differences:
+                    print(f"case {case}, bitstream {number}: {what}", flush=True)
+                n_streams, n_different = n_streams + 1, n_different + bool(differences)
+    series.print_table("what they use", ("", "count"), sorted(counts.items()))
+    print(f"{n_streams} bitstreams: {n_streams - n_different} decode to the same, {n_different} do not")
+    sys.exit(n_different > 0)
 
 
 if __name__ == "__main__":
