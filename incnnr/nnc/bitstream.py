@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from incnnr.coding import checked_threads
 from incnnr.coding.nnc import NncLayer, decode_nnc
-from incnnr.errors import CorruptError, ReferenceMismatchError, TruncatedError, located
+from incnnr.errors import (
+    CorruptError,
+    DivergedError,
+    GapError,
+    ReferenceMismatchError,
+    StaleUpdateError,
+    TruncatedError,
+    located,
+)
 from incnnr.limits import DEFAULT_LIMITS, Declared, Limits
 from incnnr.nnc.members import DecodedTensor, Member, layer_of, members_of
 from incnnr.nnc.parse import parse_with_context
@@ -64,7 +72,8 @@ def decode(
     BitstreamError
         `data` is damaged, has what this release does not know, or declares too much.
     ReferenceMismatchError
-        An update does not follow from `state`.
+        An update does not follow from `state`: `StaleUpdateError` or `GapError` where depths tell that it is older or
+        newer, `DivergedError` where a tensor's device, number or shape is another.
 
     Notes
     -----
@@ -227,24 +236,25 @@ def _check_parent(member: Member, node: Node | None) -> None:
         return
     if node is None:
         if unit.temporal_context_modeling_flag:
-            raise _mismatch(member, "is not there")
+            raise _mismatch(GapError, member, "is not there")
         return
     if node.levels.size != prod(member.shape):
-        raise _mismatch(member, f"has shape {node.shape}")
+        raise _mismatch(DivergedError, member, f"has shape {node.shape}")
     if not (unit.parent_node_id_type == ParentNodeIdType.NDU_ID and unit.node_id_present_flag and node.is_named):
         return
     same = (node.device_id, node.parameter_id) == (unit.device_id, unit.parameter_id)
-    if not same or unit.put_node_depth != node.put_node_depth + 1:
-        raise _mismatch(
-            member, f"is parameter {node.parameter_id} of device {node.device_id} at depth {node.put_node_depth}"
-        )
+    n_missing = unit.put_node_depth - (node.put_node_depth + 1)
+    if not same or n_missing:
+        kind = GapError if n_missing > 0 else StaleUpdateError
+        actual = f"is parameter {node.parameter_id} of device {node.device_id} at depth {node.put_node_depth}"
+        raise _mismatch(kind if same else DivergedError, member, actual)
 
 
-def _mismatch(member: Member, actual: str) -> ReferenceMismatchError:
+def _mismatch(kind: type[ReferenceMismatchError], member: Member, actual: str) -> ReferenceMismatchError:
     unit = member.unit
     wanted = f"parameter {unit.parameter_id} of device {unit.device_id} at depth {unit.put_node_depth - 1}"
     message = f"tensor {member.name!r} follows {wanted}, which {actual}"
-    return ReferenceMismatchError(message, byte_offset=unit.byte_offset)
+    return kind(message, byte_offset=unit.byte_offset)
 
 
 def _raw_floats(unit: DataUnit, member: Member) -> NDArray[np.float32]:

@@ -130,8 +130,21 @@ def encode_bitstream(
     """Encode tensors, as an update if there is a state; return the bitstream, and the state after it. See `encode`."""
     if settings.predict and state is None:
         raise ValueError("only updates can be predicted: give a state")
+    updates = state.updates if state else {}
+    parameters = parameters_of(residuals_of(tensors, updates) if settings.predict else tensors, settings)
+    return encode_parameters(parameters, settings, blocks, topology, state, threads)
+
+
+def encode_parameters(
+    parameters: Mapping[str, Parameter],
+    settings: Settings,
+    blocks: Sequence[Block],
+    topology: Topology | None,
+    state: IncrementalState | None,
+    threads: int,
+) -> tuple[bytes, IncrementalState]:
+    """Encode what `parameters_of` makes of tensors; a tensor whose node is not the one before has new levels."""
     before = state or IncrementalState()
-    parameters = parameters_of(residuals_of(tensors, before.updates) if settings.predict else tensors, settings)
     head = _head(parameters, settings, topology, is_update=state is not None)
     context = _context_behind(head)
     plans = plans_of(groups_of(parameters, blocks, before.nodes), settings, context, threads)

@@ -13,7 +13,7 @@ from incnnr.coding.nnc import NncLayer
 from incnnr.errors import CorruptError, LimitExceededError
 from incnnr.nnc.state import Node
 from incnnr.nnc.syntax import Codebook, Context, DataUnit, ParameterTypes, PayloadType
-from incnnr.quantization import step_size_of_qp
+from incnnr.quantization import reconstruct, step_size_of_qp
 
 Levels = NDArray[np.int32]
 _MOST_OCTAVES = 127  # of a step that is a float32
@@ -33,10 +33,13 @@ class DecodedTensor:
         float32; int32 for integer tensors; float64 for codebooks.
     levels : numpy.ndarray of int32, or None
         The integers in the codeword, after the mapping of dependent quantisation; None for raw floats.
+    data_format : int or None
+        `DecompressedDataFormat` of the tensor before it was coded, where the bitstream says it.
     """
 
     values: NDArray[Any]
     levels: Levels | None
+    data_format: int | None = None
 
 
 @dataclass(slots=True)
@@ -86,16 +89,20 @@ class Member:
 
     def decoded(self) -> DecodedTensor:
         """Make the weights of the levels."""
+        has_format = self.unit.nnr_decompressed_data_format_present_flag
+        data_format = self.unit.nnr_decompressed_data_format if has_format else None
         if self.raw is not None:
-            return DecodedTensor(self.raw.reshape(self.shape), None)
+            return DecodedTensor(self.raw.reshape(self.shape), None, data_format)
         levels = self.levels.reshape(self.shape)
+        return DecodedTensor(self._values(levels), levels, data_format)
+
+    def _values(self, levels: Levels) -> NDArray[Any]:
         if self.is_integer:
-            return DecodedTensor(levels.copy(), levels)
+            return levels.copy()
         if self.codebook:
             values = np.array(self.codebook.values, np.float64) * self.step_size
-            return DecodedTensor(values[levels + self.codebook.zero_offset], levels)
-        with np.errstate(over="ignore", under="ignore"):
-            return DecodedTensor(levels.astype(np.float32) * np.float32(self.step_size), levels)
+            return np.asarray(values[levels + self.codebook.zero_offset])
+        return reconstruct(levels, self.step_size)
 
     def node(self, before: Node | None) -> Node:
         """Make what the next update of this tensor depends on."""

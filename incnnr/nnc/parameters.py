@@ -14,7 +14,7 @@ from incnnr.nnc.syntax import DecompressedDataFormat, PayloadType
 from incnnr.quantization import finer_for_small_matrices, level_range, qp_of_bit_depth, smallest_qp
 from incnnr.tensors import Array, Kind, as_array, dtype_name, type_of
 
-_FORMATS = {
+FORMATS = {
     "float16": DecompressedDataFormat.FLOAT16,
     "float64": DecompressedDataFormat.FLOAT64,
     "int8": DecompressedDataFormat.INT8,
@@ -65,7 +65,7 @@ def parameters_of(tensors: Mapping[str, object], settings: Settings) -> dict[str
     qps = _qps(weights, settings)
     parameters = {}
     for name, array in arrays.items():
-        data_format = _FORMATS.get(dtype_name(array.dtype))
+        data_format = FORMATS.get(dtype_name(array.dtype))
         if name not in weights:
             integers = _as_int32(name, array).reshape(-1)
             parameters[name] = Parameter(name, array.shape, PayloadType.INT, integers, data_format)

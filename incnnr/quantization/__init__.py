@@ -1,10 +1,11 @@
 """Levels and weights: how finely, and which levels."""
 
 from incnnr.quantization.codebook import Clusters, clusters_of
-from incnnr.quantization.levels import Quantization, quantize
+from incnnr.quantization.levels import Quantization, quantize, reconstruct
 from incnnr.quantization.quality import LOSSLESS, Knob, Quality, Tolerance, check_qps, choice, representable_step
 from incnnr.quantization.step_sizes import (
     QP_DENSITY,
+    coarsest_qp,
     finer_for_small_matrices,
     level_range,
     qp_of_bit_depth,
@@ -24,11 +25,13 @@ __all__ = [
     "check_qps",
     "choice",
     "clusters_of",
+    "coarsest_qp",
     "finer_for_small_matrices",
     "level_range",
     "qp_of_bit_depth",
     "qp_of_step_size",
     "quantize",
+    "reconstruct",
     "representable_step",
     "smallest_qp",
     "step_size_of_qp",

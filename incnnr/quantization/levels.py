@@ -1,4 +1,4 @@
-"""Weights to levels."""
+"""Weights to levels, and back."""
 
 from __future__ import annotations
 
@@ -83,6 +83,18 @@ def quantize(jobs: Sequence[Quantization], threads: int) -> list[Levels]:
         if job.level_range is not None:
             levels[i] = _within_range(job, levels[i], threads)
     return levels
+
+
+def reconstruct(levels: Levels, step_size: float) -> NDArray[np.float32]:
+    """Make weights of levels, as every decoder does: in float32, with one rounding of the level and one of the product.
+
+    Examples
+    --------
+    >>> reconstruct(np.int32([3, -2]), 0.25)
+    array([ 0.75, -0.5 ], dtype=float32)
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(levels.astype(np.float32) * np.float32(step_size))
 
 
 def _within_range(job: Quantization, levels: Levels, threads: int) -> Levels:

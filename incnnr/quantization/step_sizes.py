@@ -54,6 +54,25 @@ def qp_of_step_size(step_size: float, qp_density: int = QP_DENSITY) -> int:
     return (exponent - 1) * n_per_octave + round(n_per_octave * (2 * mantissa - 1))
 
 
+def coarsest_qp(step_size: float, qp_density: int = QP_DENSITY) -> int:
+    """Greatest quantisation parameter whose step is not wider than a step size.
+
+    Parameters
+    ----------
+    step_size : float
+        Positive.
+    qp_density : int
+        0 to 7.
+
+    Examples
+    --------
+    >>> coarsest_qp(0.0048), coarsest_qp(0.0048, qp_density=7), step_size_of_qp(-32), step_size_of_qp(-995, 7)
+    (-32, -995, 0.00390625, 0.004791259765625)
+    """
+    qp = qp_of_step_size(step_size, qp_density)
+    return qp if step_size_of_qp(qp, qp_density) <= step_size else qp - 1
+
+
 def qp_of_bit_depth(weights: NDArray[np.float32], bit_depth: int, qp_density: int = QP_DENSITY) -> int:
     """Quantisation parameter that spreads weights over the integers of a bit depth; one in 2,000 may be clipped.
 
