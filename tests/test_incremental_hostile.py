@@ -156,7 +156,7 @@ def test_slices_that_are_missing_or_too_many_are_corrupt():
 
 def test_other_versions_profiles_and_units_are_unsupported():
     data = bytearray(Encoder().encode({"w": np.ones(3)}).data)
-    for at, value in ((3, 1), (7, 2), (8, 0x80)):
+    for at, value in ((3, 2), (7, 2), (8, 0x80)):
         changed = bytearray(data)
         changed[at] = value
         with pytest.raises(UnsupportedError):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NoReturn
 
 from incnnr.coding import checked_threads
-from incnnr.errors import DivergedError, GapError, StaleUpdateError, StateError
+from incnnr.errors import CorruptError, DivergedError, GapError, StaleUpdateError, StateError
 from incnnr.incremental import snapshot
 from incnnr.incremental.decoding import decode_update
-from incnnr.incremental.state import base_state
-from incnnr.incremental.update import ParsedUpdate, Update, parse
+from incnnr.incremental.standard import Outcome
+from incnnr.incremental.standard_decoding import check_claim, decode_bitstream, is_keyframe
+from incnnr.incremental.state import CodecState, base_state
+from incnnr.incremental.update import ParsedUpdate, Update, is_standard, parse
 from incnnr.limits import DEFAULT_LIMITS, Limits
 from incnnr.position import Position
 from incnnr.tensors import Model, ModelStats
@@ -70,7 +73,8 @@ class Decoder:
         Parameters
         ----------
         update : Update or bytes-like
-            One whole update, as `Encoder.encode` made it.
+            One whole update, as `Encoder.encode` made it; or any bitstream of ISO/IEC 15938-17, whose differences are
+            added to what is held.
 
         Returns
         -------
@@ -88,11 +92,14 @@ class Decoder:
         Notes
         -----
         All or nothing: if this raises, the decoder is where it was. The result's digest is checked before it counts.
+
+        The bare bytes of a bitstream of the standard name neither parent nor digest. Any keyframe is taken then, and of
+        an update only the nodes of its quantised tensors are compared: device, parameter and depth. It gets the
+        position that it has if nothing went wrong. An `Update` of the encoder is checked like any other.
         """
         data = bytes(update if isinstance(update, Update) else memoryview(update))
-        parsed = parse(data)
-        parent = self._state if self._follows(parsed) else None
-        state, changed, n_changed = decode_update(parent, parsed, len(data), self._limits, self._threads)
+        decoded = self._decode_standard if is_standard(data) else self._decode_incnnr
+        parent, (state, changed, n_changed) = decoded(update, data)
         last = self._state.position.sequence if self._state else -1
         missed = 0 if parent else max(0, state.position.sequence - last - 1)
         model = state.model(changed, ModelStats(len(data), n_changed, missed))
@@ -164,7 +171,25 @@ class Decoder:
         decoder._state = snapshot.unpack(data, weights)
         return decoder
 
-    def _follows(self, update: ParsedUpdate) -> bool:
+    def _decode_incnnr(self, _update: object, data: bytes) -> tuple[CodecState | None, Outcome]:
+        parsed = parse(data)
+        parent = self._state if self._follows(parsed) else None
+        return parent, decode_update(parent, parsed, len(data), self._limits, self._threads)
+
+    def _decode_standard(self, update: object, data: bytes) -> tuple[CodecState | None, Outcome]:
+        if isinstance(update, Update):
+            check_claim(update, self._limits)
+            parent = self._state if self._follows(update) else None
+            outcome = decode_bitstream(parent, update.position.sequence, data, self._limits, self._threads)
+            if outcome[0].position != update.position:
+                raise CorruptError("the decoded weights are not those the update was made from", byte_offset=len(data))
+            return parent, outcome
+        held = self._state
+        sequence = held.position.sequence + 1 if held else 0
+        parent = None if is_keyframe(data, self._limits) else held or _nothing_held()
+        return parent, decode_bitstream(parent, sequence, data, self._limits, self._threads)
+
+    def _follows(self, update: ParsedUpdate | Update) -> bool:
         """Whether an update continues from what is held; False for a keyframe to be taken. Raises for any other."""
         actual, parent = self.position, update.parent
         if parent is None:
@@ -177,7 +202,13 @@ class Decoder:
         raise _mismatch(update, actual)(f"update {update.position} {named}: {held}", expected=parent, actual=actual)
 
 
-def _mismatch(update: ParsedUpdate, held: Position | None) -> type[StaleUpdateError | GapError | DivergedError]:
+def _nothing_held() -> NoReturn:
+    raise GapError("the bitstream holds differences: the decoder holds nothing yet")
+
+
+def _mismatch(
+    update: ParsedUpdate | Update, held: Position | None
+) -> type[StaleUpdateError | GapError | DivergedError]:
     sequence = update.position.sequence
     if held is None or sequence > held.sequence + 1:
         return GapError

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 from incnnr.coding import checked_threads
 from incnnr.errors import StateError
 from incnnr.incremental.decoder import Decoder
 from incnnr.incremental.encoding import Given, encode_update
+from incnnr.incremental.standard_encoding import encode_bitstream
 from incnnr.incremental.state import CodecState, base_state
 from incnnr.incremental.update import Update
 from incnnr.limits import DEFAULT_LIMITS
 from incnnr.position import Position
 from incnnr.quantization import Knob, Quality
 from incnnr.tensors import TensorType, as_array, bytes_of, type_of
+
+Profile = Literal["incnnr", "iso"]
+_ENCODINGS = {"incnnr": encode_update, "iso": encode_bitstream}
 
 
 class Encoder:
@@ -31,6 +36,9 @@ class Encoder:
         that matches counts; None, like no match, means lossless.
     qp : int or mapping of pattern to int or None, optional
         The standard's quantisation parameter instead: a step size of 2**(qp / 4), interpolated in between.
+    profile : {'incnnr', 'iso'}
+        ``'iso'`` makes every update a bitstream of ISO/IEC 15938-17, edition 2, that other decoders can read; see the
+        notes. It needs `max_error` or `qp`.
     threads : int, optional
         Threads of one call; default as many as there are cores for this process, at most 4. They do not change the
         bytes.
@@ -40,6 +48,12 @@ class Encoder:
     Notes
     -----
     One encoder belongs to one thread at a time.
+
+    The standard's bitstreams have no place for a position, and for few types. In profile ``iso`` the position travels
+    in `Update` and in stream files. After a keyframe bool and unsigned integers are int32, bfloat16 and 8-bit floats
+    float32; with ``base`` tensors keep their type. Tensors that were added, removed or reshaped make a keyframe, and so
+    do weights that became infinite or NaN, and exact float tensors that no float32 difference leads to. The sign of a
+    zero is kept in exact tensors only, and of a NaN that it is one.
 
     Examples
     --------
@@ -61,10 +75,12 @@ class Encoder:
         base: Mapping[str, object] | None = None,
         max_error: Knob = None,
         qp: Knob = None,
+        profile: Profile = "incnnr",
         threads: int | None = None,
         require_ack: bool = False,
     ) -> None:
         self._quality = Quality(max_error, qp)
+        self._encode = _encoding_of(profile, self._quality)
         self._threads = checked_threads(threads)
         self._require_ack = require_ack
         self._state = None if base is None else base_state(base)
@@ -125,6 +141,9 @@ class Encoder:
             A name is not a string, or a value is not an array of numbers.
         ValueError
             `keyframe` and `partial` together; a name or a shape that decoders refuse by default.
+        UnsupportedError
+            Profile ``iso``, and the standard has no place for a tensor: integers beyond 32 bits, doubles beyond what is
+            allowed from any float32, numbers of other kinds.
 
         Notes
         -----
@@ -134,10 +153,8 @@ class Encoder:
             raise ValueError("a keyframe cannot be partial")
         parent = None if keyframe else self._state
         given = self._given(weights)
-        # A keyframe must be newer than whatever may have arrived of what was never acknowledged.
-        sequence = parent.position.sequence + 1 if parent else self._last_sequence + 1
-        update, state = encode_update(parent, sequence, given, partial=partial, threads=self._threads)
-        self._last_sequence = max(self._last_sequence, sequence)
+        update, state = self._encode(parent, self._last_sequence, given, partial=partial, threads=self._threads)
+        self._last_sequence = max(self._last_sequence, update.position.sequence)
         if self._require_ack:
             self._pending = state
         else:
@@ -170,6 +187,14 @@ class Encoder:
             _check(name, tensor)
             given[name] = Given(tensor, bytes_of(array), self._quality.tolerance(name, tensor))
         return given
+
+
+def _encoding_of(profile: str, quality: Quality) -> Callable[..., tuple[Update, CodecState]]:
+    if profile not in _ENCODINGS:
+        raise ValueError(f"profile is 'incnnr' or 'iso', not {profile!r}")
+    if profile == "iso" and quality == Quality():
+        raise ValueError("profile 'iso' needs max_error or qp: the standard has no lossless coding of differences")
+    return _ENCODINGS[profile]
 
 
 def _check(name: str, tensor: TensorType) -> None:

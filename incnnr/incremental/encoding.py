@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from incnnr import coding
 from incnnr.coding import Segment
 from incnnr.incremental.revision import UNIT_BYTES, Revision, SliceRef
-from incnnr.incremental.state import Bytes, CodecState, TensorSpec, chain_of, digest_of, model_bytes
+from incnnr.incremental.state import Bytes, CodecState, TensorSpec, chain_of, digest_of, model_bytes, next_sequence
 from incnnr.incremental.syntax import START, Begin, Data, End, Table
 from incnnr.incremental.update import Update, UpdateStats
 from incnnr.position import Position
@@ -36,17 +36,18 @@ class Given:
 
 
 def encode_update(
-    parent: CodecState | None, sequence: int, given: Mapping[str, Given], *, partial: bool, threads: int
+    parent: CodecState | None, last_sequence: int, given: Mapping[str, Given], *, partial: bool, threads: int
 ) -> tuple[Update, CodecState]:
     """Code `given` against `parent` (None: a keyframe).
 
     Returns
     -------
     Update
-        Number `sequence`.
+        The one after `parent`; a keyframe is the one after `last_sequence`.
     CodecState
         What a decoder holds after it. `parent` is unchanged.
     """
+    sequence = next_sequence(parent, last_sequence)
     held = parent.table if parent else {}
     table = _table_after(held, given, keep_missing=partial)
     revision = Revision(parent.tensors if parent else {}, table)

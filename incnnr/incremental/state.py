@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 
 import msgpack
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from incnnr.coding import ELEMENT_BYTES, SLICE_ELEMENTS, fresh_flag_contexts, slice_elements, xxh64
+from incnnr.nnc.state import Node
 from incnnr.position import Position
 from incnnr.tensors import Model, ModelStats, TensorType, as_array, bytes_of, type_of
 
@@ -100,11 +101,15 @@ class CodecState:
         In model order.
     flag_contexts : numpy.ndarray of uint8
         Contexts of the changed flags.
+    nodes : mapping of str to Node
+        What bitstreams of the standard carry from one to the next; a keyframe or an update of profile ``incnnr`` ends
+        their chain.
     """
 
     position: Position
     tensors: Mapping[str, TensorState]
     flag_contexts: Bytes
+    nodes: Mapping[str, Node] = field(default_factory=dict)
 
     @property
     def table(self) -> dict[str, TensorSpec]:
@@ -135,6 +140,11 @@ def chain_of(parent_chain: int | None, units: Iterable[bytes | memoryview], dige
     """Hash an update onto its parent's chain: the hashes of its units before END, then the digest of its result."""
     hashes = [*map(xxh64, units), digest]
     return xxh64(b"".join(h.to_bytes(8, "little") for h in hashes), parent_chain or 0)
+
+
+def next_sequence(parent: CodecState | None, last_sequence: int) -> int:
+    """Return the number of an update, or of a keyframe: that must be newer than whatever may have arrived of others."""
+    return parent.position.sequence + 1 if parent else last_sequence + 1
 
 
 def base_state(weights: Mapping[str, object]) -> CodecState:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from incnnr.errors import CorruptError, TruncatedError, UnsupportedError
+from incnnr.errors import BitstreamError, CorruptError, TruncatedError, UnsupportedError
 from incnnr.incremental.state import chain_of
 from incnnr.incremental.syntax import START, Begin, End
-from incnnr.nnc.units import Unit, UnitType, read_units
+from incnnr.nnc.units import INCNNR_PROFILE, Unit, UnitType, read_units
 from incnnr.position import Position
 
 _FEWEST_UNITS = 3  # STR, BEGIN, END
@@ -51,7 +51,8 @@ class Update:
     Attributes
     ----------
     data : bytes
-        The bitstream; ``bytes(update)`` gives it too.
+        The bitstream; ``bytes(update)`` gives it too. In profile ``iso`` it does not say where it leads: send the other
+        attributes along, or rely on what `Decoder.decode` says of bare bitstreams.
     position : Position
         Where it leads.
     parent : Position or None
@@ -91,8 +92,11 @@ class Update:
 
         Raises
         ------
+        UnsupportedError
+            `data` is a bitstream of the standard, which does not say where it leads: keep the `Update` that the encoder
+            made, or give the bytes to `Decoder.decode` as they are.
         BitstreamError
-            `data` is not one whole update of profile ``incnnr``.
+            It is not one whole update.
         """
         data = bytes(data)
         parsed = parse(data)
@@ -126,6 +130,21 @@ class ParsedUpdate:
         if self.begin.parent_chain is None:
             return None
         return Position(self.begin.sequence - 1, self.begin.parent_chain, None)
+
+
+def is_standard(data: bytes) -> bool:
+    """Whether the profile of a bitstream is another than ``incnnr``; False for bytes that are no bitstream.
+
+    Examples
+    --------
+    >>> is_standard(bytes.fromhex("00040201")), is_standard(START), is_standard(b"")
+    (True, False, False)
+    """
+    try:
+        first = next(read_units(data), None)
+    except BitstreamError:
+        return False
+    return first is not None and first.type == UnitType.STR and bytes(first.payload[:1]) != bytes([INCNNR_PROFILE])
 
 
 def parse(data: bytes) -> ParsedUpdate:
@@ -163,7 +182,9 @@ def parse(data: bytes) -> ParsedUpdate:
 
 def _no_start(unit: Unit) -> CorruptError | UnsupportedError:
     if unit.type == UnitType.STR:
-        return UnsupportedError("another profile than incnnr", byte_offset=0, unit_index=0)
+        return UnsupportedError(
+            "a bitstream of another profile than incnnr does not say where it leads", byte_offset=0, unit_index=0
+        )
     return CorruptError("the update does not begin with a start unit", byte_offset=0, unit_index=0)
 
 
