@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal, Self, SupportsBytes
 
 from incnnr.errors import IncnnrError
-from incnnr.incremental import Decoder
+from incnnr.incremental import Decoder, Update
+from incnnr.position import Position
 from incnnr.tensors import Model
 
 Channel = Callable[[Iterable[bytes]], Iterable[bytes]]
@@ -213,7 +214,8 @@ def replay(
     Parameters
     ----------
     updates : iterable of Update or bytes
-        What a sender sends, in order; nobody answers it when something is missing.
+        What a sender sends, in order; nobody answers it when something is missing. Where an `Update` leads arrives
+        whole, whatever the channel does to its bytes.
     channel : callable, optional
         From an iterable of bytes to an iterable of bytes, such as a `LossyChannel`; without one all arrives.
     decoder : Decoder, optional
@@ -236,10 +238,20 @@ def replay(
     2 None GapError
     """
     decoder = decoder or Decoder()
-    packets = (Packet(bytes(update), index) for index, update in enumerate(updates))
+    places: dict[int, tuple[Position, Position | None]] = {}
+    packets = _packets(updates, places)
     for packet in packets if channel is None else channel(packets):
         index = getattr(packet, "origin", None)
         try:
-            yield Delivery(index, decoder.decode(packet), None)
+            arrived = Update(packet, *places[index]) if index in places else packet
+            yield Delivery(index, decoder.decode(arrived), None)
         except IncnnrError as error:
             yield Delivery(index, None, error)
+
+
+def _packets(updates: Iterable[SupportsBytes], places: dict[int, tuple[Position, Position | None]]) -> Iterator[Packet]:
+    """Yield updates as bytes; note where those lead that say so."""
+    for index, update in enumerate(updates):
+        if isinstance(update, Update):
+            places[index] = update.position, update.parent
+        yield Packet(bytes(update), index)

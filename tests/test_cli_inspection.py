@@ -39,7 +39,7 @@ def stream(tmp_path: Path) -> Path:
 def damaged(stream: Path) -> Path:
     """The same stream with one bit flipped in the update of entry 13, on which the next six depend."""
     with incnnr.open(stream) as reader:
-        update = reader.update(13)
+        update = bytes(reader.update(13))
     data = bytearray(stream.read_bytes())
     data[data.index(update) + len(update) // 2] ^= 4
     stream.write_bytes(data)

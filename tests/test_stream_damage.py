@@ -321,6 +321,6 @@ def test_an_update_under_another_entrys_header_is_refused(sound: bytes, path: Pa
     path.write_bytes(header_of_first)
     with path.open("rb") as file:
         fields = unpack_header(FileSource(file), 0).fields
-    path.write_bytes(b"".join(pack(Kind.UPDATE, fields, stolen)))
+    path.write_bytes(b"".join(pack(Kind.UPDATE, fields, bytes(stolen))))
     with stream.open(path) as reader, pytest.raises(CorruptError, match="entry 0: the update is another"):
         reader[0]

@@ -305,7 +305,7 @@ def test_a_long_update_is_split_and_comes_back(path: Path, monkeypatch: pytest.M
     assert path.read_bytes().count(MARK) > 10
     with stream.open(path) as reader:
         assert [same(model, weights(seed)) for seed, model in enumerate(reader)] == [True] * 5
-        assert [entry.n_bytes for entry in reader.entries] == [len(update) for update in reader.updates()]
+        assert [entry.n_bytes for entry in reader.entries] == [len(update.data) for update in reader.updates()]
 
 
 def layouts_written() -> Iterator[Layout | None]:

@@ -171,8 +171,10 @@ class Decoder:
         decoder._state = snapshot.unpack(data, weights)
         return decoder
 
-    def _decode_incnnr(self, _update: object, data: bytes) -> tuple[CodecState | None, Outcome]:
+    def _decode_incnnr(self, update: object, data: bytes) -> tuple[CodecState | None, Outcome]:
         parsed = parse(data)
+        if isinstance(update, Update) and not _is_at(parsed.position, update.position):
+            raise CorruptError("the update is another than its position says", byte_offset=0)
         parent = self._state if self._follows(parsed) else None
         return parent, decode_update(parent, parsed, len(data), self._limits, self._threads)
 
@@ -200,6 +202,10 @@ class Decoder:
         named = f"follows {parent}" if parent else "is a keyframe that is not newer; reset() would take it"
         held = f"the decoder holds {actual or 'nothing yet'}"
         raise _mismatch(update, actual)(f"update {update.position} {named}: {held}", expected=parent, actual=actual)
+
+
+def _is_at(actual: Position, claimed: Position) -> bool:
+    return actual == claimed and actual.digest == claimed.digest
 
 
 def _nothing_held() -> NoReturn:

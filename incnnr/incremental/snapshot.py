@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import msgpack
@@ -13,6 +14,7 @@ from incnnr.coding import SLICE_CONTEXTS_BYTES, fresh_flag_contexts, xxh64
 from incnnr.errors import CorruptError, LimitExceededError, ModelMismatchError, TruncatedError, UnsupportedError
 from incnnr.incremental.state import Bytes, CodecState, SliceState, TensorSpec, TensorState, digest_of, model_bytes
 from incnnr.incremental.syntax import decompressed, read_spec, spec_fields
+from incnnr.nnc.state import Node
 from incnnr.position import Position
 from incnnr.tensors import as_array, bytes_of, type_of
 
@@ -28,6 +30,7 @@ def pack(state: CodecState, *, with_weights: bool) -> bytes:
         "flag_contexts": state.flag_contexts.tobytes(),
         "tensors": [[name, *spec_fields(tensor.spec), _slices(tensor)] for name, tensor in state.tensors.items()],
         "with_weights": with_weights,
+        "nodes": [[name, *_node_fields(node)] for name, node in state.nodes.items()],
     }
     packed = zstandard.ZstdCompressor(level=3).compress(msgpack.packb(head))
     weights = [tensor.data.tobytes() for tensor in state.tensors.values()] if with_weights else []
@@ -37,6 +40,12 @@ def pack(state: CodecState, *, with_weights: bool) -> bytes:
 
 def _slices(tensor: TensorState) -> list[list[Any]]:
     return [[s.digest, None if s.contexts is None else s.contexts.tobytes(), s.changed] for s in tensor.slices]
+
+
+def _node_fields(node: Node) -> list[Any]:
+    history = None if node.history is None else np.packbits(node.history).tobytes()
+    names = [node.device_id, node.parameter_id, node.put_node_depth, node.is_named]
+    return [*names, node.shape, node.levels.astype("<i4").tobytes(), history]
 
 
 def unpack(data: bytes | memoryview, weights: Mapping[str, object] | None) -> CodecState:
@@ -52,6 +61,7 @@ def unpack(data: bytes | memoryview, weights: Mapping[str, object] | None) -> Co
         if any(spec.n_slices != len(slices[name]) for name, spec in specs.items()):
             raise ValueError("wrong number of slices")  # noqa: TRY301 -- one place turns them all into CorruptError
         own_weights = bool(head["with_weights"])
+        nodes = {name: _node(fields) for name, *fields in head["nodes"]}
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
         raise CorruptError(f"the saved state cannot be read: {error!r}", byte_offset=len(MAGIC)) from None
     if own_weights and weights is not None:
@@ -59,7 +69,7 @@ def unpack(data: bytes | memoryview, weights: Mapping[str, object] | None) -> Co
     arrays = _own_weights(data, start, specs) if own_weights else _given_weights(weights, specs)
     tensors = {name: TensorState(spec, arrays[name], tuple(slices[name])) for name, spec in specs.items()}
     _check_digests(tensors, position.digest)
-    return CodecState(position, tensors, flag_contexts)
+    return CodecState(position, tensors, flag_contexts, nodes)
 
 
 def _read_head(data: bytes) -> tuple[dict[str, Any], int]:
@@ -88,6 +98,15 @@ def _read_head(data: bytes) -> tuple[dict[str, Any], int]:
 def _slice(fields: list[Any]) -> SliceState:
     digest, contexts, changed = fields
     return SliceState(int(digest), None if contexts is None else _array(contexts, SLICE_CONTEXTS_BYTES), bool(changed))
+
+
+def _node(fields: list[Any]) -> Node:
+    device_id, parameter_id, put_node_depth, is_named, shape, levels, history = fields
+    array = np.frombuffer(levels, "<i4").astype(np.int32)
+    seen = None if history is None else np.unpackbits(np.frombuffer(history, np.uint8), count=array.size)
+    if prod(shape) != array.size:
+        raise ValueError("levels of another shape")
+    return Node(int(device_id), int(parameter_id), int(put_node_depth), array, seen, tuple(shape), bool(is_named))
 
 
 def _array(data: bytes, n_bytes: int) -> Bytes:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from incnnr.errors import BitstreamError, CorruptError, ReferenceMismatchError
 from incnnr.incremental import Decoder, Update
 from incnnr.limits import Limits
+from incnnr.position import Position
 from incnnr.stream import layouts
 from incnnr.stream.entry import Record
 from incnnr.stream.frames import Body, Source, read_body
@@ -59,8 +60,8 @@ class Cursor:
             self._decode(passed, index)
         return self._decode(last, index)
 
-    def update(self, index: int) -> bytes:
-        """Return the bytes of one update, whether or not it can be decoded.
+    def update(self, index: int) -> Update:
+        """Return one update, whether or not it can be decoded.
 
         Raises
         ------
@@ -96,7 +97,7 @@ class Cursor:
             raise _blame(error, wanted, passed, error.byte_offset) from error
         try:
             layout = layouts.unpack(record.layout, self.layout)
-            model = self._decoded(update, record).with_layout(layout)
+            model = self.decoder.decode(update).with_layout(layout)
         except BitstreamError as error:
             raise _blame(error, wanted, passed, _offset_in_file(record.bodies, error.byte_offset)) from error
         except ReferenceMismatchError as error:
@@ -105,20 +106,19 @@ class Cursor:
         self._standing = passed, model
         return model
 
-    def _decoded(self, data: bytes, record: Record) -> Model:
-        update = Update.from_bytes(data)
-        position = record.entry.position
-        if update.position != position or update.position.digest != position.digest:
-            raise CorruptError("the update is another than its frame says")
-        return self.decoder.decode(update)
-
     def _start_over(self) -> None:
         self._standing = None
         self.decoder = Decoder(limits=self._limits, threads=self._threads)
         self.layout = None
 
 
-def _update_of(source: Source, record: Record) -> bytes:
+def _update_of(source: Source, record: Record) -> Update:
+    position, parent_chain = record.entry.position, record.parent_chain
+    parent = None if parent_chain is None else Position(position.sequence - 1, parent_chain, None)
+    return Update(_bytes_of(source, record), position, parent)
+
+
+def _bytes_of(source: Source, record: Record) -> bytes:
     if record.entry.is_lost:
         raise CorruptError("its frame is damaged", byte_offset=record.offset)
     if not record.bodies:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from incnnr.errors import ClosedError
+from incnnr.incremental import Update
 from incnnr.limits import Limits
 from incnnr.stream.cursor import Cursor
 from incnnr.stream.entry import Entry
@@ -119,21 +120,21 @@ class StreamReader:
                 return self[entry.index]
         raise KeyError(step)
 
-    def updates(self) -> Iterator[bytes]:
-        """Yield the bytes of every update, oldest first, as they would go over a network."""
+    def updates(self) -> Iterator[Update]:
+        """Yield every update, oldest first; ``bytes`` of it goes over a network."""
         for index in range(len(self)):
             self._check_open()
             yield self._cursor.update(index)
 
-    def update(self, index: int) -> bytes:
-        """Return the bytes of one update.
+    def update(self, index: int) -> Update:
+        """Return one update, as its encoder made it but for the statistics.
 
         Raises
         ------
         IndexError
             There is no such entry.
         CorruptError
-            They are damaged.
+            It is damaged.
         """
         self._check_open()
         return self._cursor.update(self._checked(index))
