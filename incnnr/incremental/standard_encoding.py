@@ -26,7 +26,7 @@ from incnnr.quantization import (
     smallest_qp,
     step_size_of_qp,
 )
-from incnnr.tensors import Array, TensorType, array_of, type_of
+from incnnr.tensors import Array, TensorType, array_of, bytes_of, type_of
 
 _FINEST_DENSITY = 7  # has a step within a hundredth of any that is wanted
 _REACH_OCTAVES = 32  # either side of 1: steps that tensors of one bitstream may have beside each other
@@ -231,8 +231,7 @@ def _differences(parent: CodecState, given: Mapping[str, Given], *, partial: boo
 def _stays(held: TensorState, tensor: Given) -> bool:
     if held.spec.type == tensor.type:
         return np.array_equal(held.data, tensor.data)
-    array, reference = _native(tensor), held_array(held)
-    return np.array_equal(array.astype(reference.dtype).view(np.uint8), reference.view(np.uint8))
+    return np.array_equal(held.data, bytes_of(_native(tensor).astype(held.spec.type.numpy_dtype)))
 
 
 def _difference(reference: Array, array: Array) -> Array:
