@@ -15,7 +15,7 @@ from incnnr.incremental.update import Update, UpdateStats
 from incnnr.nnc.encoding import encode_parameters
 from incnnr.nnc.parameters import FORMATS, Parameter
 from incnnr.nnc.settings import Settings
-from incnnr.nnc.state import Node
+from incnnr.nnc.state import IncrementalState, Node
 from incnnr.nnc.syntax import PayloadType
 from incnnr.quantization import (
     LOSSLESS,
@@ -161,17 +161,18 @@ def _coded(
 ) -> _Coded:
     """Code tensors, those that miss their tolerance again and finer."""
     tries = {name: tensor.tries(settings) for name, tensor in tensors.items()}
+    state = None if nodes is None else IncrementalState(dict(nodes))
     while True:
         qps = {name: ways[0] for name, ways in tries.items()}
         parameters = {name: tensor.parameter(name, qps[name]) for name, tensor in tensors.items()}
-        data, after = encode_parameters(parameters, settings, (), None, nodes, threads)
+        data, after = encode_parameters(parameters, settings, (), None, state, threads)
         results, errors = {}, {}
         for name, tensor in tensors.items():
-            results[name] = tensor.result(_decoded(name, tensor, qps[name], after, nodes or {}, settings))
+            results[name] = tensor.result(_decoded(name, tensor, qps[name], after.nodes, nodes or {}, settings))
             errors[name] = tensor.error(results[name])
         missed = [name for name, tensor in tensors.items() if not _is_within(errors[name], tensor)]
         if not missed:
-            return _Coded(data, after, results, max(errors.values(), default=0.0))
+            return _Coded(data, after.nodes, results, max(errors.values(), default=0.0))
         if lost := [name for name in missed if len(tries[name]) == 1]:
             raise UnsupportedError(f"tensor {lost[0]!r} cannot be said as exactly as it was asked for, in float32")
         tries |= {name: tries[name][1:] for name in missed}
