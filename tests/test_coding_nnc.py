@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from incnnr.coding.nnc import NncLayer, decode_nnc, encode_nnc
+from incnnr.coding.nnc import NncLayer, choose_nnc_tools, decode_nnc, encode_nnc
 from tests.dependent import dependent_levels
 
 
@@ -108,3 +108,76 @@ def test_a_codeword_that_is_none_is_told_apart_from_the_others():
         threads=2,
     )
     assert n_used == [len(coded[0]), 0, len(coded[2])]
+
+
+def chosen(units, threads=1):
+    """The units' layers with tools chosen for them; only rows that are fixed are given."""
+    layers = [[NncLayer(levels, h, w, **given, **rows_of(sent)) for levels, h, w, given, sent in u] for u in units]
+    choose_nnc_tools(layers, threads)
+    return layers
+
+
+def rows_of(sent):
+    return {name: sent[name] for name in ("row_skip", "skipped_rows")}
+
+
+@pytest.mark.parametrize("seed", range(20, 26))
+def test_chosen_tools_are_decodable_and_do_not_depend_on_threads(seed):
+    units = random_units(seed, 10)
+    layers = chosen(units)
+    coded = encode_nnc(layers, threads=2)
+    assert encode_nnc(chosen(units, threads=3), threads=1) == coded
+    for unit, tools, codeword in zip(units, layers, coded, strict=True):
+        assert len({layer.temporal for layer in tools}) == 1
+        outs = [np.empty_like(levels) for levels, *_ in unit]
+        again = [
+            NncLayer(out, h, w, **given | {"temporal": layer.temporal})
+            for out, layer, (_, h, w, given, _) in zip(outs, tools, unit, strict=True)
+        ]
+        assert decode_nnc([again], [codeword], threads=1) == [len(codeword)]
+        for out, (levels, *_) in zip(outs, unit, strict=True):
+            np.testing.assert_array_equal(out, levels)
+
+
+def laplace_layers():
+    """Small and large layers of one kind of weights each, and where to read on."""
+    rng = np.random.default_rng(4)
+    for n_rows, scale, block in [(3, 0.2, 0), (40, 0.5, 0), (40, 6, 8), (700, 0.1, 0), (700, 2, 0), (700, 0.4, 16)]:
+        spread = scale * rng.uniform(0.5, 1.5, (n_rows, 1))
+        levels = np.round(rng.laplace(0, spread, (n_rows, 100))).astype(np.int32)
+        yield pytest.param(levels, block, id=f"{n_rows} rows, scale {scale}, blocks of {block}")
+
+
+@pytest.mark.parametrize(("levels", "block"), list(laplace_layers()))
+def test_chosen_tools_never_cost_more_bytes_than_none(levels, block):
+    plain, tools = (NncLayer(levels.ravel(), *levels.shape, block_size=block) for _ in range(2))
+    choose_nnc_tools([[tools]], threads=1)
+    without, chosen_bytes = (len(codeword) for codeword in encode_nnc([[plain], [tools]], threads=1))
+    assert chosen_bytes <= without
+
+
+def test_rows_of_zeros_are_skipped_where_there_are_many():
+    levels = np.random.default_rng(5).integers(-3, 4, (60, 50), np.int32)
+    levels[::2] = 0
+    layer = NncLayer(levels.ravel(), 60, 50)
+    choose_nnc_tools([[layer]], threads=1)
+    assert layer.row_skip
+    np.testing.assert_array_equal(layer.skipped_rows, np.arange(60) % 2 == 0)
+
+
+def test_rows_stay_as_given_where_skipping_them_changes_what_levels_mean():
+    layer = NncLayer(np.zeros(3000, np.int32), 60, 50, dependent=True, block_size=8)
+    choose_nnc_tools([[layer]], threads=1)
+    assert not layer.row_skip
+
+
+def test_an_update_that_looks_like_the_one_before_uses_its_levels():
+    rng = np.random.default_rng(6)
+    base = np.where(rng.random(6000) < 0.05, rng.integers(-9, 10, 6000), 0).astype(np.int32)
+    levels = np.where(base != 0, np.round(base + rng.normal(0, 1, 6000)), 0).astype(np.int32)
+    for tool, given in (("temporal", {"base": base}), ("history_contexts", {"history": (base != 0).astype(np.uint8)})):
+        plain, tools = (NncLayer(levels, 60, 100, has_parent=True, **given) for _ in range(2))
+        choose_nnc_tools([[tools]], threads=1)
+        assert getattr(tools, tool)
+        without, with_tool = encode_nnc([[plain], [tools]], threads=1)
+        assert len(with_tool) < 0.8 * len(without)

@@ -226,6 +226,16 @@ struct NncBatch {
     }
 };
 
+void choose_nnc_tools(const Units& bound, unsigned threads) {
+    NncBatch batch(bound);
+    {
+        nb::gil_scoped_release unlocked;
+        incnnr::choose_nnc_tools(batch.codewords.data(), batch.codewords.size(), threads);
+    }
+    for (const auto& codeword : batch.codewords) raise_unless_ok(codeword.status);
+    batch.copy_back(bound);
+}
+
 std::vector<nb::bytes> encode_nnc(const Units& bound, unsigned threads) {
     NncBatch batch(bound);
     {
@@ -364,6 +374,7 @@ NB_MODULE(_core, m) {
         .def_prop_ro("temporal", [](const BoundLayer& l) { return l.native.temporal; })
         .def_prop_ro("state_sets", [](const BoundLayer& l) { return l.native.state_sets; })
         .def_prop_ro("block_rows", &block_rows);
+    m.def("choose_nnc_tools", &choose_nnc_tools, nb::arg("units"), nb::arg("threads"));
     m.def("encode_nnc", &encode_nnc, nb::arg("units"), nb::arg("threads"));
     m.def("decode_nnc", &decode_nnc, nb::arg("units"), nb::arg("coded"), nb::arg("threads"));
     nb::class_<BoundQuantization>(m, "NncQuantization")

@@ -136,6 +136,11 @@ struct NncCodeword {
 void encode_nnc(NncCodeword* codewords, size_t n_codewords, unsigned n_threads);
 void decode_nnc(NncCodeword* codewords, size_t n_codewords, unsigned n_threads);
 
+// Fills, by estimated cost, what the layers leave to the encoder: state_sets, history_contexts, temporal (common to a
+// codeword's layers), row_skip and skipped_rows. Rows stay as they are where skipping one changes what levels mean: with
+// a dependent quantizer, blocks narrower than the layer, and a width that is no multiple of 4.
+void choose_nnc_tools(NncCodeword* codewords, size_t n_codewords, unsigned n_threads);
+
 // One matrix on its way from weights to levels, with the step sizes and states of ISO/IEC 15938-17.
 struct NncQuantization {
     const float* weights;         // height * width

@@ -63,6 +63,13 @@ void code_all(NncCodeword* codewords, size_t n_codewords, unsigned n_threads, Co
 
 }  // namespace
 
+void choose_nnc_tools(NncCodeword* codewords, size_t n_codewords, unsigned n_threads) {
+    code_all(codewords, n_codewords, n_threads, [](NncCodeword& codeword) {
+        choose_tools(codeword.layers, codeword.n_layers);
+        return Status::ok;
+    });
+}
+
 void encode_nnc(NncCodeword* codewords, size_t n_codewords, unsigned n_threads) {
     code_all(codewords, n_codewords, n_threads, encode_codeword);
 }

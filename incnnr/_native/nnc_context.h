@@ -17,7 +17,9 @@ struct alignas(8) NncContext {
     bool likely() const { return row >> 5; }
 };
 
-constexpr uint16_t nnc_row_of(unsigned fast, unsigned slow) { return static_cast<uint16_t>(((slow & 0x1fff) + 16 * (fast & 0xff)) >> 7); }
+// s1 + 16 * s0 + 4096, below 8192.
+constexpr unsigned nnc_combined_state(unsigned fast, unsigned slow) { return (slow & 0x1fff) + 16 * (fast & 0xff); }
+constexpr uint16_t nnc_row_of(unsigned fast, unsigned slow) { return static_cast<uint16_t>(nnc_combined_state(fast, slow) >> 7); }
 
 struct NncInitialState {
     int shift0;

@@ -1,6 +1,4 @@
-// One parameter of an NNR data unit inside an arithmetic codeword: preamble, shift ids, weights.
-//
-// Encoding and decoding share one description of the syntax. Context numbers are those of edition 2.
+// One parameter of a data unit of the standard. Context numbers are those of edition 2.
 #pragma once
 
 #include "core.h"
@@ -10,8 +8,14 @@ namespace incnnr {
 
 enum class NncFault { none, overrun, wrong_level };
 
+// Whether the codeword says anything about history and skipped rows.
+bool has_preamble(const NncLayer& layer);
+
 NncFault encode_layer(NncEncoder& coder, NncLayer& layer);
 NncFault decode_layer(NncDecoder& coder, NncLayer& layer);
+
+// Chooses state sets, skipped rows, history and temporal contexts of the layers of one unit.
+void choose_tools(NncLayer* layers, size_t n_layers);
 
 // The value at an entry point is what the codeword holds there above the low end of the interval, which the encoder left
 // in its place: the codeword itself is known only at its end, carries included.

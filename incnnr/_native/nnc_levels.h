@@ -16,6 +16,18 @@ struct NncLevelState {
     unsigned neighbour = 0;  // of the integer before: 0 for zero, 1 below, 2 above
     unsigned quantizer = 0;  // state of the dependent quantizer
     bool is_wrong = false;   // a level that cannot be: of no int32, or not as the layer says
+
+    // The standard's rule: by the width of the whole row, in every block. Cycles of zeros have lengths 1, 2 and 4.
+    void skip_row(size_t width) {
+        for (size_t i = 0; i < width % 4; ++i) quantizer = nnc_next_state[quantizer][0];
+    }
+
+    // As if the levels had been coded.
+    void pass(const NncLayer& layer, size_t first, size_t end) {
+        for (size_t i = first; i < end && layer.dependent; ++i)
+            quantizer = nnc_next_state[quantizer][(std::abs(int64_t{layer.levels[i]}) + (layer.levels[i] != 0 && quantizer & 1)) >> 1 & 1];
+        if (first < end) neighbour = layer.levels[end - 1] == 0 ? 0 : layer.levels[end - 1] < 0 ? 1 : 2;
+    }
 };
 
 // Which parts of the syntax a layer uses, so that the others cost it nothing.

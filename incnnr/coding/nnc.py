@@ -11,6 +11,25 @@ from incnnr.coding.codewords import native_errors
 __all__ = ["NncLayer", "choose_nnc_tools", "decode_nnc", "encode_nnc"]
 
 
+def choose_nnc_tools(units: Sequence[Sequence[NncLayer]], threads: int) -> None:
+    """Choose, by estimated cost, how each layer is coded.
+
+    Fills ``state_sets``, ``history_contexts``, ``row_skip`` with ``skipped_rows``, and ``temporal``, which is common to
+    the layers of a unit. Rows stay as they were given where skipping one changes what the levels mean: with dependent
+    quantisation, blocks narrower than the layer, and a width that is no multiple of 4. Small layers are estimated
+    exactly, of large ones a sample. The choice does not depend on `threads`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> layer = NncLayer(np.zeros(600, np.int32), 20, 30)
+    >>> choose_nnc_tools([[layer]], threads=1)
+    >>> layer.row_skip
+    True
+    """
+    _core.choose_nnc_tools(units, threads)
+
+
 def encode_nnc(units: Sequence[Sequence[NncLayer]], threads: int) -> list[bytes]:
     """Encode each unit's layers in turn into one codeword, with terminating bin and stop bit.
 
@@ -57,7 +76,3 @@ def decode_nnc(units: Sequence[Sequence[NncLayer]], coded: Sequence[bytes], thre
     """
     with native_errors():
         return _core.decode_nnc(units, coded, threads)
-
-
-def choose_nnc_tools(units: Sequence[Sequence[NncLayer]], threads: int) -> None:
-    """Leave every choice at its default."""

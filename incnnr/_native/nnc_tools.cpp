@@ -1,0 +1,168 @@
+// What an encoder may choose for each layer, by estimated cost.
+#include "nnc_estimate.h"
+#include "nnc_layer_coder.h"
+
+namespace incnnr {
+namespace {
+
+constexpr size_t window = 256;
+
+// One in so many weights is looked at.
+size_t sampling_of(const NncLayer& layer) {
+    const size_t n = layer.height * layer.width;
+    return std::max<size_t>(1, n / (8192 + n / 32));
+}
+
+// Tries every state set on a layer's weights: on all, or on windows spread evenly. Where contexts restart, a window is a
+// whole block row, as the cost of learning anew belongs to it.
+class SetTrial {
+public:
+    explicit SetTrial(const NncLayer& layer)
+        : layer_(layer), scan_(layer), every_(sampling_of(layer)), contexts_(NncContexts{layer.n_greater_flags}.count()), sets_(contexts_.size()),
+          trial_(sets_, contexts_.data(), every_ > 1 && !scan_.resets), try_levels_(level_function<NncSetTrial>(layer)) {
+        for (size_t i = 0; i < scan_.n_block_rows; ++i) {
+            takes_row_ = i % every_ == 0;
+            if (scan_.resets && takes_row_)
+                for (NncSetCosts& costs : sets_) costs.restart();
+            state_.neighbour = 0;
+            scan_.visit_block_row(i, *this);
+        }
+    }
+
+    std::vector<uint8_t> best_sets() const {
+        std::vector<uint8_t> best;
+        for (const NncSetCosts& costs : sets_) best.push_back(static_cast<uint8_t>(costs.best_set(n_each())));
+        return best;
+    }
+
+    double cost(const std::vector<uint8_t>& sets) const {
+        double cost = n_each() * static_cast<double>(nnc_bit_cost * trial_.n_bypass());
+        for (size_t i = 0; i < sets_.size(); ++i) cost += sets_[i].cost(sets[i], n_each());
+        return cost;
+    }
+
+    // ---- called by the scan ----
+
+    void weights(size_t first, size_t end) {
+        while (first < end) {
+            const size_t n = std::min(end - first, window - n_seen_ % window);
+            const bool taken = scan_.resets ? takes_row_ : n_seen_ / window % every_ == 0;
+            if (taken) {
+                try_levels_(trial_, contexts_.data(), layer_, state_, first, first + n);
+                n_taken_ += n;
+            } else {
+                state_.pass(layer_, first, first + n);
+            }
+            n_seen_ += n;
+            first += n;
+        }
+    }
+
+    void skipped_segment(size_t, size_t) {
+        if (layer_.dependent) state_.skip_row(layer_.width);
+    }
+
+private:
+    double n_each() const { return n_taken_ ? static_cast<double>(n_seen_) / static_cast<double>(n_taken_) : 1.0; }
+
+    const NncLayer& layer_;
+    const NncScan scan_;
+    const size_t every_;
+    std::vector<NncContext> contexts_;
+    std::vector<NncSetCosts> sets_;
+    NncSetTrial trial_;
+    NncLevelFunction<NncSetTrial> try_levels_;
+    NncLevelState state_;
+    bool takes_row_ = true;
+    size_t n_seen_ = 0, n_taken_ = 0;
+};
+
+double header_cost(NncLayer& layer) {
+    NncCounter counter;
+    LayerCoder<NncCounter>(counter, layer).code_header();
+    return static_cast<double>(counter.cost());
+}
+
+// Fills the state sets and returns what the layer costs then. Each set has been weighed by itself: together, and with the
+// flags that say which there are, they may still be worth less than none.
+double choose_state_sets(NncLayer& layer) {
+    const SetTrial trial(layer);
+    const std::vector<uint8_t> best = trial.best_sets();
+    const std::vector<uint8_t> none(best.size());
+    layer.state_sets = none;
+    const double cost_of_none = header_cost(layer) + trial.cost(none);
+    layer.state_sets = best;
+    const double cost_of_best = header_cost(layer) + trial.cost(best);
+    if (cost_of_best < cost_of_none) return cost_of_best;
+    layer.state_sets = none;
+    return cost_of_none;
+}
+
+struct Candidate {
+    NncLayer layer;
+    double cost;
+
+    explicit Candidate(NncLayer of) : layer(std::move(of)), cost(choose_state_sets(layer)) {}
+
+    void replace_if_cheaper(Candidate other) {
+        if (other.cost < cost) *this = std::move(other);
+    }
+};
+
+// With a dependent quantizer the decoder's state after a skipped row may be another than after coded zeros: then the
+// levels were made for the rows that the caller said.
+bool rows_are_fixed(const NncLayer& layer) {
+    return layer.dependent && layer.height > 1 && layer.block_size > 0 && layer.width > layer.block_size && layer.width % 4 != 0;
+}
+
+std::vector<uint8_t> rows_of_zeros(const NncLayer& layer) {
+    std::vector<uint8_t> rows(layer.height);
+    for (size_t i = 0; i < layer.height; ++i) {
+        const int32_t* const first = layer.levels + i * layer.width;
+        rows[i] = std::all_of(first, first + layer.width, [](int32_t level) { return level == 0; });
+    }
+    return rows;
+}
+
+Candidate best_candidate(NncLayer layer) {
+    const bool chooses_rows = has_preamble(layer) && !rows_are_fixed(layer);
+    layer.history_contexts = false;
+    if (chooses_rows) layer.row_skip = false;
+    Candidate best(layer);
+    if (has_preamble(layer) && layer.has_parent && layer.history) {
+        layer.history_contexts = true;
+        best.replace_if_cheaper(Candidate(layer));
+    }
+    if (chooses_rows) {
+        layer = best.layer;
+        layer.skipped_rows = rows_of_zeros(layer);
+        layer.row_skip = std::count(layer.skipped_rows.begin(), layer.skipped_rows.end(), 1) > 0;
+        if (layer.row_skip) best.replace_if_cheaper(Candidate(layer));
+        if (!best.layer.row_skip) best.layer.skipped_rows.clear();
+    }
+    return best;
+}
+
+double choose_with_temporal(std::vector<NncLayer>& layers, bool temporal) {
+    double cost = 0;
+    for (NncLayer& layer : layers) {
+        layer.temporal = temporal;
+        Candidate best = best_candidate(std::move(layer));
+        layer = std::move(best.layer);
+        cost += best.cost;
+    }
+    return cost;
+}
+
+}  // namespace
+
+void choose_tools(NncLayer* layers, size_t n_layers) {
+    std::vector<NncLayer> best(layers, layers + n_layers);
+    std::vector<NncLayer> temporal = best;
+    const double cost = choose_with_temporal(best, false);
+    const bool has_base = std::any_of(layers, layers + n_layers, [](const NncLayer& layer) { return layer.has_parent && layer.base; });
+    if (has_base && choose_with_temporal(temporal, true) < cost) best.swap(temporal);
+    std::move(best.begin(), best.end(), layers);
+}
+
+}  // namespace incnnr
