@@ -88,6 +88,20 @@ def test_a_decoder_returns_the_levels_for_any_shape_scan_and_skipped_rows(depend
         assert (decoded(levels, row_skip=has_rows, **options) == levels).all()
 
 
+@pytest.mark.parametrize("block_size", [0, 8, 64])
+@pytest.mark.parametrize("lambda_scale", [0.0, 1.0])
+def test_the_pieces_of_a_long_tensor_fit_together(lambda_scale, block_size):
+    """Also where rows are skipped and their zeros, in matrices of odd width, lead the states about."""
+    rng = np.random.default_rng(7)
+    weights = rng.laplace(0, 2, (600, 301)).astype(np.float32)
+    skipped = (np.arange(600) % 7 < 3).astype(np.uint8)
+    options = {"dependent": True, "block_size": block_size, "skipped_rows": skipped}
+    levels = quantized(weights, lambda_scale=lambda_scale, **options)
+    assert (decoded(levels, row_skip=True, **options) == levels).all()
+    kept = skipped == 0
+    assert np.sqrt(np.mean((levels - weights)[kept] ** 2)) < (0.6 if lambda_scale else 0.5)
+
+
 def test_dependent_error_is_below_uniform_error_at_twice_the_step():
     """Which takes about as many bits."""
     rng = np.random.default_rng(5)
