@@ -156,7 +156,8 @@ struct NncQuantization {
     bool in_range;                // written: whether all |weight / step_size| fit int32; if not, levels are unspecified
 };
 
-// Least sum of squared error and, with lambda_scale, of estimated bits. Work is spread over up to n_threads threads, which end with the call; results do not depend on
+// Least sum of squared error and, with lambda_scale, of estimated bits, so far as pieces of 2^16 weights of a matrix are
+// quantized each on its own. Work is spread over up to n_threads threads, which end with the call; results do not depend on
 // n_threads.
 Status quantize_nnc(NncQuantization* jobs, size_t n_jobs, unsigned n_threads);
 

@@ -37,7 +37,8 @@ void measure(Candidates& candidates, const int32_t* bases, const float* fraction
 void add_prices(Candidates& candidates, const float* weights, const IndexPrices& prices, size_t n) {
     for (size_t i = 0; i < n; ++i) {
         const auto& of_magnitude = prices.magnitude[std::signbit(weights[i])];
-        for (int residue = 0; residue < 4; ++residue) candidates.of_other(residue, i) += of_magnitude[static_cast<unsigned>(candidates.magnitude_of(residue, i))];
+        for (int residue = 0; residue < 4; ++residue)
+            candidates.of_other(residue, i) += of_magnitude[static_cast<unsigned>(candidates.magnitude_of(residue, i))];
     }
 }
 
@@ -86,7 +87,8 @@ void DependentWays::pass_tile(size_t first, size_t n, const IndexPrices& prices)
         after_zero = after_zeros(after_zero, before & gap::zeros);
         if (before & gap::begins_block_row) neighbour = neighbour_zero;
         const bool negative = std::signbit(piece_->weights[first + i]);
-        const auto zero = plus(plus(choose(after_zero, prices.zero[neighbour_zero], prices.zero[neighbour]), candidates.of_zero(i), candidates.of_zero(i)), costs);
+        const auto zero_price = choose(after_zero, prices.zero[neighbour_zero], prices.zero[neighbour]);
+        const auto zero = plus(plus(zero_price, candidates.of_zero(i), candidates.of_zero(i)), costs);
         const auto other = plus(costs, choose(after_zero, prices.nonzero[neighbour_zero][negative], prices.nonzero[neighbour][negative]));
         const auto other0 = plus(other, candidates.of_other(0, i), candidates.of_other(3, i));
         const auto other1 = plus({swap_halves(other.even), swap_halves(other.odd)}, candidates.of_other(2, i), candidates.of_other(1, i));
