@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
-from incnnr.coding.nnc import decode_nnc
+from incnnr.coding.nnc import decode_nnc, encode_nnc
 from incnnr.nnc.members import layer_of, members_of
 from incnnr.nnc.parse import parse_with_context
 from incnnr.nnc.syntax import Context, DataUnit, EntryPoint, PayloadType
@@ -43,3 +44,11 @@ def entry_points(layers):
         for layer in layers
         for (before, _, _), (n_bits, value, state) in zip(layer.block_rows, layer.block_rows[1:], strict=False)
     )
+
+
+def reencoded(unit, layers):
+    """The unit with the codeword that its layers are encoded to; units without layers stay as they are."""
+    if not layers:
+        return unit
+    [payload] = encode_nnc([layers], threads=1)
+    return replace(unit, payload=payload, entry_points=entry_points(layers))

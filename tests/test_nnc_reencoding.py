@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from incnnr.coding.nnc import encode_nnc
 from incnnr.nnc.parse import write
 from incnnr.nnc.syntax import Context
-from tests.nnc_layers import entry_points
+from tests.nnc_layers import reencoded
 from tests.nnc_vectors import SERIES, bytes_of, decoded, shapes_of
-
-
-def reencoded(unit, layers):
-    if not layers:
-        return unit
-    [payload] = encode_nnc([layers], threads=1)
-    return replace(unit, payload=payload, entry_points=entry_points(layers))
 
 
 @pytest.mark.parametrize("names", SERIES.values(), ids=SERIES)

@@ -13,13 +13,13 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from incnnr.coding.nnc import NncLayer, choose_nnc_tools, encode_nnc
 from incnnr.nnc.parse import write
 from incnnr.nnc.syntax import Context, SyntaxUnit
 from tests.bench import series
-from tests.nnc_layers import entry_points
+from tests.nnc_layers import reencoded
 from tests.nnc_vectors import SERIES, bytes_of, decoded, shapes_of
 
 
@@ -40,13 +40,6 @@ def kind_of(name: str, unit: SyntaxUnit) -> str:
     if unit.codebook_present_flag:
         return "codebook"
     return "dependent quantisation" if unit.dq_flag else "plain"
-
-
-def reencoded(unit: SyntaxUnit, layers: Sequence[NncLayer]) -> SyntaxUnit:
-    if not layers:
-        return unit
-    [payload] = encode_nnc([layers], threads=1)
-    return replace(unit, payload=payload, entry_points=entry_points(layers))
 
 
 def sizes(name: str, unit: SyntaxUnit, layers: Sequence[NncLayer]) -> Sizes:
