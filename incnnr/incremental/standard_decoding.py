@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from incnnr.errors import CorruptError, DivergedError, GapError
+from incnnr.errors import CorruptError, DivergedError, GapError, UnsupportedError
 from incnnr.incremental.declared import check_table
 from incnnr.incremental.standard import Outcome, added, converted, held_array, state_after, type_in_keyframe
 from incnnr.incremental.state import CodecState, TensorSpec, chain_of
@@ -32,6 +32,10 @@ def is_keyframe(data: bytes, limits: Limits) -> bool:
     """
     for unit, _ in parse_with_context(data, Context(limits=limits)):
         if isinstance(unit, ModelParameterSet):
+            if unit.nnr_pre_flag:
+                raise UnsupportedError(
+                    "differences of differences: incnnr.nnc.decode reads them", unit_index=unit.unit_index
+                )
             return not unit.mps_parent_signalling_enabled_flag
     raise CorruptError("the bitstream has no model parameter set", byte_offset=len(data))
 
