@@ -36,59 +36,59 @@ float log2_of(float x) {
     return static_cast<float>(exponent - 1) + logs[index];
 }
 
-// Bits of a decision that came out this way `of_all` minus the other ways; estimated as adaptive contexts would after few.
-float bits(float this_way, float of_all) { return log2_of((of_all + 0.8f) / (this_way + 0.4f)); }
-
-void fill_magnitudes(std::array<float, n_priced_magnitudes>& prices, const float* counts, float price_of_a_bit, int32_t n_greater_flags) {
-    float tails[n_priced_magnitudes + 1] = {};  // how often it was so large
-    for (int32_t k = n_priced_magnitudes; k-- > 1;) tails[k] = tails[k + 1] + counts[k];
-    const auto from = [&tails](int32_t k) { return tails[std::min(k, n_priced_magnitudes)]; };
-    float reached = 0;  // bits of having come so far
-    int32_t first = 1;
-    for (unsigned n_bits = 0; first < n_priced_magnitudes;) {
-        const int32_t next = first <= n_greater_flags ? first + 1 : first + (1 << n_bits);
-        const float stop = reached + bits(from(first) - from(next), from(first)) + static_cast<float>(n_bits);
-        for (int32_t k = first; k < std::min(next, n_priced_magnitudes); ++k) prices[static_cast<unsigned>(k)] = price_of_a_bit * stop;
-        reached += bits(from(next), from(first));
-        n_bits += first > n_greater_flags;
-        first = next;
-    }
-    prices[0] = unreachable;
-}
+// Bits of a decision that came out this way so often, estimated as adaptive contexts would after few.
+float bits(float this_way, float of_all) { return of_all > 0 ? log2_of((of_all + 0.8f) / (this_way + 0.4f)) : 1.0f; }
 
 ByState<Float4> by_state(const float (&v)[8]) { return {Float4{v[0], v[2], v[4], v[6]}, Float4{v[7], v[5], v[3], v[1]}}; }
 
 }  // namespace
 
+NncStatistics::NncStatistics(unsigned n_greater_flags)
+    : classes_{std::min(static_cast<int32_t>(n_greater_flags), MagnitudeClasses::most_single)} {}
+
 void NncStatistics::fade(float factor) {
-    for (auto& of_state : significant)
+    for (auto& of_state : significant_)
         for (auto& of_neighbour : of_state)
             for (float& n : of_neighbour) n *= factor;
-    for (auto& of_neighbour : sign)
+    for (auto& of_neighbour : sign_)
         for (float& n : of_neighbour) n *= factor;
-    for (auto& of_sign : magnitudes)
+    for (auto& of_sign : magnitude_)
         for (float& n : of_sign) n *= factor;
 }
 
-IndexPrices NncStatistics::prices(float price_of_a_bit, unsigned n_greater_flags) const {
+IndexPrices NncStatistics::prices(float price_of_a_bit) const {
     IndexPrices prices;
+    prices.classes = classes_;
     for (unsigned c = 0; c < n_neighbours; ++c) {
         float zero[8], nonzero[8];
         for (unsigned s = 0; s < 8; ++s) {
-            const float n = significant[s][c][0] + significant[s][c][1];
-            zero[s] = price_of_a_bit * bits(significant[s][c][0], n);
-            nonzero[s] = price_of_a_bit * bits(significant[s][c][1], n);
+            const auto& n = significant_[s][c];
+            zero[s] = price_of_a_bit * bits(n[0], n[0] + n[1]);
+            nonzero[s] = price_of_a_bit * bits(n[1], n[0] + n[1]);
         }
         prices.zero[c] = by_state(zero);
+        const ByState<Float4> of_significance = by_state(nonzero);
         for (unsigned negative = 0; negative < 2; ++negative) {
-            const float of_sign = price_of_a_bit * bits(sign[c][negative], sign[c][0] + sign[c][1]);
-            const ByState<Float4> both = by_state(nonzero);
-            prices.nonzero[c][negative] = {both.even + of_sign, both.odd + of_sign};
+            const float of_sign = price_of_a_bit * bits(sign_[c][negative], sign_[c][0] + sign_[c][1]);
+            prices.nonzero[c][negative] = {of_significance.even + of_sign, of_significance.odd + of_sign};
         }
     }
-    for (unsigned negative = 0; negative < 2; ++negative)
-        fill_magnitudes(prices.magnitude[negative], magnitudes[negative], price_of_a_bit, static_cast<int32_t>(n_greater_flags));
+    for (unsigned negative = 0; negative < 2; ++negative) price_magnitudes(prices.magnitude[negative], magnitude_[negative], price_of_a_bit);
     return prices;
+}
+
+// From class to class a decision says whether it goes on; an octave's place within has as many bits as its number.
+void NncStatistics::price_magnitudes(Counts& prices, const Counts& counts, float price_of_a_bit) const {
+    std::array<float, MagnitudeClasses::most + 1> at_least{};
+    for (unsigned c = MagnitudeClasses::most; c-- > 1;) at_least[c] = at_least[c + 1] + counts[c];
+    float reached = 0;
+    for (unsigned c = 1; c < MagnitudeClasses::most; ++c) {
+        const int octave = static_cast<int>(c) - classes_.n_single - 1;
+        const float within = octave > 0 ? static_cast<float>(octave) : 0.0f;
+        prices[c] = price_of_a_bit * (reached + bits(counts[c], at_least[c]) + within);
+        reached += bits(at_least[c + 1], at_least[c]);
+    }
+    prices[0] = unreachable;
 }
 
 }  // namespace incnnr

@@ -5,22 +5,30 @@
 
 namespace incnnr {
 
-struct NncStatistics {
-    float significant[8][n_neighbours][2] = {};
-    float sign[n_neighbours][2] = {};
-    float magnitudes[2][n_priced_magnitudes] = {};  // [..][0] is of no use
+class NncStatistics {
+public:
+    explicit NncStatistics(unsigned n_greater_flags);
 
     void count(unsigned state, Neighbour neighbour, int32_t index) {
-        const int32_t magnitude = index < 0 ? -index : index;
-        significant[state][neighbour][index != 0] += 1;
-        sign[neighbour][index < 0] += index != 0 ? 1.0f : 0.0f;
-        magnitudes[index < 0][magnitude < n_priced_magnitudes ? magnitude : n_priced_magnitudes - 1] += 1;
+        significant_[state][neighbour][index != 0] += 1;
+        sign_[neighbour][index < 0] += index != 0 ? 1.0f : 0.0f;
+        magnitude_[index < 0][classes_.of(index < 0 ? -index : index)] += 1;
     }
 
     // Lets what was counted so far weigh less than what comes.
     void fade(float factor);
 
-    IndexPrices prices(float price_of_a_bit, unsigned n_greater_flags) const;
+    IndexPrices prices(float price_of_a_bit) const;
+
+private:
+    using Counts = std::array<float, MagnitudeClasses::most>;
+
+    void price_magnitudes(Counts& prices, const Counts& counts, float price_of_a_bit) const;
+
+    MagnitudeClasses classes_;  // a greater flag tells each from the next; the remainder's prefix counts the octaves
+    float significant_[8][n_neighbours][2] = {};
+    float sign_[n_neighbours][2] = {};
+    Counts magnitude_[2] = {};
 };
 
 }  // namespace incnnr

@@ -11,25 +11,24 @@ constexpr size_t tile_weights = 64;
 struct Candidates {
     Float4 zero[tile_weights / 4];
     Float4 other[4][tile_weights / 4];  // the nearest level but zero of each residue modulo 4
-    Mask4 magnitude[4][tile_weights / 4];
+    Mask4 magnitude_class[4][tile_weights / 4];
 
     float of_zero(size_t i) const { return reinterpret_cast<const float*>(zero)[i]; }
     float& of_other(int residue, size_t i) { return reinterpret_cast<float*>(other[residue])[i]; }
-    int32_t magnitude_of(int residue, size_t i) const { return reinterpret_cast<const int32_t*>(magnitude[residue])[i]; }
+    unsigned class_of(int residue, size_t i) const { return static_cast<unsigned>(reinterpret_cast<const int32_t*>(magnitude_class[residue])[i]); }
 };
 
-void measure(Candidates& candidates, const int32_t* bases, const float* fractions, size_t n) {
+void measure(Candidates& candidates, const int32_t* bases, const float* fractions, MagnitudeClasses classes, size_t n) {
     for (size_t i = 0; i < n; i += 4) {
         const auto base = load<Mask4>(bases + i);
         const auto x = load<Float4>(fractions + i);
         const Float4 scaled = __builtin_convertvector(base, Float4) + x;
         candidates.zero[i / 4] = scaled * scaled;
         for (int residue = 0; residue < 4; ++residue) {
-            const Mask4 level = base + residue - ((x < static_cast<float>(residue - 2)) & 4);  // -1: none, and its magnitude 0
+            const Mask4 level = base + residue - ((x < static_cast<float>(residue - 2)) & 4);  // -1: none, magnitude 0
             const Float4 distance = x - __builtin_convertvector(level - base, Float4);
-            const Mask4 magnitude = (level + 1) >> 1;
             candidates.other[residue][i / 4] = distance * distance;
-            candidates.magnitude[residue][i / 4] = magnitude < n_priced_magnitudes ? magnitude : Mask4{} + (n_priced_magnitudes - 1);
+            candidates.magnitude_class[residue][i / 4] = classes.of((level + 1) >> 1);
         }
     }
 }
@@ -37,8 +36,7 @@ void measure(Candidates& candidates, const int32_t* bases, const float* fraction
 void add_prices(Candidates& candidates, const float* weights, const IndexPrices& prices, size_t n) {
     for (size_t i = 0; i < n; ++i) {
         const auto& of_magnitude = prices.magnitude[std::signbit(weights[i])];
-        for (int residue = 0; residue < 4; ++residue)
-            candidates.of_other(residue, i) += of_magnitude[static_cast<unsigned>(candidates.magnitude_of(residue, i))];
+        for (int residue = 0; residue < 4; ++residue) candidates.of_other(residue, i) += of_magnitude[candidates.class_of(residue, i)];
     }
 }
 
@@ -76,7 +74,7 @@ void DependentWays::pass(size_t first, size_t end, const IndexPrices& prices) {
 
 void DependentWays::pass_tile(size_t first, size_t n, const IndexPrices& prices) {
     Candidates candidates;
-    measure(candidates, &magnitudes_.bases[first], &magnitudes_.fractions[first], n);
+    measure(candidates, &magnitudes_.bases[first], &magnitudes_.fractions[first], prices.classes, n);
     add_prices(candidates, &piece_->weights[first], prices, n);
     ByState<Float4> costs = costs_;
     ByState<Mask4> after_zero = after_zero_;

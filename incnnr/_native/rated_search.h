@@ -37,11 +37,11 @@ void count_choices(NncStatistics& statistics, const Ways& ways, size_t first, si
 }
 
 template <class Ways>
-void pass_and_learn(Ways& ways, size_t n, NncStatistics& statistics, const RateSettings& settings) {
+void pass_and_learn(Ways& ways, size_t n, NncStatistics& statistics, float price_of_a_bit) {
     ways.start();
     for (size_t i = 0; i < n; i += weights_per_price) {
         const size_t end = std::min(n, i + weights_per_price);
-        ways.pass(i, end, statistics.prices(settings.price_of_a_bit, settings.n_greater_flags));
+        ways.pass(i, end, statistics.prices(price_of_a_bit));
         ways.trace_back(i, end, ways.cheapest_end());
         statistics.fade(fading);
         count_choices(statistics, ways, i, end);
@@ -51,9 +51,9 @@ void pass_and_learn(Ways& ways, size_t n, NncStatistics& statistics, const RateS
 // Leaves the best way through a piece in ways.choices. A piece that another follows ends in state 0.
 template <class Ways>
 void search(Ways& ways, const Piece& piece, const RateSettings& settings) {
-    NncStatistics statistics;
-    pass_and_learn(ways, std::min(piece.n_weights, weights_to_begin), statistics, settings);
-    pass_and_learn(ways, piece.n_weights, statistics, settings);
+    NncStatistics statistics(settings.n_greater_flags);
+    pass_and_learn(ways, std::min(piece.n_weights, weights_to_begin), statistics, settings.price_of_a_bit);
+    pass_and_learn(ways, piece.n_weights, statistics, settings.price_of_a_bit);
     unsigned state = piece.ends_in_state_0 ? 0 : ways.cheapest_end();
     for (size_t end = piece.n_weights; end > 0;) {
         const size_t first = (end - 1) / weights_per_price * weights_per_price;

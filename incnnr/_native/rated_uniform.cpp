@@ -39,7 +39,7 @@ UniformWays::Step UniformWays::step(size_t i, const IndexPrices& prices) {
     const auto candidate = [&](bool below_nearest) {
         const int32_t magnitude = magnitude_of(nearest(i), below_nearest);
         const float distance = scaled - static_cast<float>(magnitude);
-        return distance * distance + prices.magnitude[negative][static_cast<unsigned>(std::min(magnitude, n_priced_magnitudes - 1))];
+        return distance * distance + prices.magnitude[negative][prices.classes.of(magnitude)];
     };
     const float near = candidate(false), below = candidate(true);
     const float zero[2] = {costs_[0] + prices.zero[neighbour_zero].even[0], costs_[1] + prices.zero[neighbour_].even[0]};
