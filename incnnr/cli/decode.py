@@ -9,13 +9,14 @@ import click
 
 from incnnr import checkpoints, stream
 from incnnr.checkpoints.registry import FILE_FORMATS
+from incnnr.cli.bitstreams import decode_bitstream, is_bitstream, seekable
 from incnnr.cli.options import stream_argument, threads_option
 from incnnr.cli.output import busy, standard_error, tell_of_torn_tail
 from incnnr.cli.targets import STDOUT, send
 from incnnr.tensors import Model
 
 
-@click.command(short_help="Rebuild a checkpoint from a stream.")
+@click.command(short_help="Rebuild a checkpoint from a stream or .nnc file.")
 @stream_argument
 @click.option("-o", "--output", metavar="CKPT", required=True, help="The file or folder to write; '-' is stdout.")
 @click.option("--step", type=int, help="The newest entry of that training step.")
@@ -28,16 +29,30 @@ def decode(path: Path, output: str, step: int | None, index: int | None, threads
     metadata: a safetensors file encoded without loss byte for byte, a folder shard by shard. What is there already is
     replaced in one step once the new one is complete. A stream that ends in the middle of an entry gives those before
     it, and a word about that on stderr.
+
+    STREAM may also be a .nnc file, a bitstream of ISO/IEC 15938-17, with the weights of one checkpoint.
     """
     if step is not None and index is not None:
         raise click.UsageError("--step and --index both name an entry: give one of them.")
-    with busy(standard_error(), "decoding"), stream.open(path, threads=threads) as reader:
-        model = chosen(reader, step, index)
-        tell_of_torn_tail(reader.torn_bytes)
+    with busy(standard_error(), "decoding"), seekable(path) as file:
+        if not is_bitstream(file):
+            model = decoded_entry(file, step, index, threads)
+        elif step is None and index is None:
+            model = decode_bitstream(file, threads)
+        else:
+            raise click.UsageError("--step and --index name an entry of a stream, and this is one bitstream.")
     if output == STDOUT:
         write_to_stdout(model)
     else:
         checkpoints.write(output, model)
+
+
+def decoded_entry(path: Path, step: int | None, index: int | None, threads: int | None) -> Model:
+    """Decode the entry of a stream that the options name."""
+    with stream.open(path, threads=threads) as reader:
+        model = chosen(reader, step, index)
+        tell_of_torn_tail(reader.torn_bytes)
+    return model
 
 
 def chosen(reader: stream.StreamReader, step: int | None, index: int | None) -> Model:

@@ -14,6 +14,7 @@ import click
 from rich.text import Text
 
 from incnnr import checkpoints
+from incnnr.cli.bitstreams import SUFFIX, encode_bitstream, refuse_output
 from incnnr.cli.options import encoder_options, encoding_options, json_option
 from incnnr.cli.output import Column, Table, busy, count, decimal, print_json, printable, standard_error
 from incnnr.cli.reports import entry_record
@@ -29,7 +30,13 @@ STDIN = "-"
 
 @click.command(short_help="Encode checkpoints into a stream.")
 @click.argument("sources", metavar="CKPT...", nargs=-1, required=True)
-@click.option("-o", "--output", metavar="STREAM", required=True, help="The stream file to make; '-' is stdout.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="STREAM",
+    required=True,
+    help="The stream or .nnc file to make; '-' is a stream on stdout.",
+)
 @click.option("--append", is_flag=True, help="Continue the stream if there is one, whatever it holds already.")
 @click.option("--force", is_flag=True, help="Replace the stream if there is one.")
 @encoding_options
@@ -51,8 +58,13 @@ def encode(
 
     Every checkpoint is on disk in the stream before the next one is read. A file that is not a stream is never
     replaced.
+
+    With -o NAME.nnc one checkpoint becomes one self-contained bitstream of ISO/IEC 15938-17 instead.
     """
     refuse_json_on_stdout(as_json, output)
+    if Path(output).suffix == SUFFIX:
+        encode_one(sources, Path(output), append=append, force=force, as_json=as_json, knobs=knobs)
+        return
     mode = mode_for(output, append=append, force=force)
     options = encoder_options(**knobs)
     with ExitStack() as stack:
@@ -66,6 +78,25 @@ def encode(
                 print_json(record(encoded))
             else:
                 progress.show(encoded)
+
+
+def encode_one(
+    sources: tuple[str, ...], output: Path, *, append: bool, force: bool, as_json: bool, knobs: dict[str, Any]
+) -> None:
+    """Encode the one checkpoint that the sources stand for as a bitstream."""
+    refuse_output(output, append=append, force=force)
+    options = encoder_options(**{**knobs, "profile": "iso"})
+    console = standard_error()
+    with ExitStack() as stack:
+        paths = [path for source in sources for path in expanded(source, stack)]
+        if len(paths) != 1:
+            raise click.UsageError(f"{output} takes one checkpoint, and these are {len(paths)}.")
+        with busy(console, paths[0].name):
+            encoded = encode_bitstream(paths[0], output, options)
+    if as_json:
+        print_json(encoded.record())
+    elif console.is_terminal:
+        encoded.show(console)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,15 @@ import click
 from rich.console import Console
 
 from incnnr import stream
+from incnnr.cli.bitstreams import is_bitstream, seekable
+from incnnr.cli.inspect_bitstream import inspect_bitstream
 from incnnr.cli.options import json_option, stream_argument
 from incnnr.cli.output import Column, Table, busy, count, decimal, print_json, quantity, standard_output
 from incnnr.cli.reports import entry_record
 from incnnr.stream import Entry
 
 
-@click.command(short_help="List the entries of a stream.")
+@click.command(short_help="List the entries of a stream, or the units of a .nnc file.")
 @stream_argument
 @json_option
 def inspect(path: Path, *, as_json: bool) -> None:
@@ -25,8 +27,19 @@ def inspect(path: Path, *, as_json: bool) -> None:
 
     Only headers are read: damage inside an update is found by verify. With --json: one object for each entry, then one
     with the totals under "total".
+
+    Of a .nnc file, a bitstream of ISO/IEC 15938-17, the units are listed, and the tensors in them.
     """
     console = standard_output()
+    with seekable(path) as file:
+        if is_bitstream(file):
+            inspect_bitstream(file, console, as_json=as_json)
+        else:
+            inspect_stream(file, console, as_json=as_json)
+
+
+def inspect_stream(path: Path, console: Console, *, as_json: bool) -> None:
+    """List the entries of a stream."""
     with busy(console, f"reading {path}"), stream.open(path) as reader:
         entries, torn_bytes = reader.entries, reader.torn_bytes
     total = totals(entries) | {"torn_bytes": torn_bytes}

@@ -54,6 +54,7 @@ def knob(values: tuple[tuple[str | None, Value], ...], option: str) -> Knob:
 def encoder_options(
     max_error: tuple[tuple[str | None, Value], ...],
     qp: tuple[tuple[str | None, Value], ...],
+    profile: str,
     threads: int | None,
 ) -> dict[str, Any]:
     """Return the keyword arguments of an `Encoder`, found good by making one.
@@ -63,7 +64,12 @@ def encoder_options(
     click.UsageError
         The values are impossible, or do not go together.
     """
-    options: dict[str, Any] = {"max_error": knob(max_error, "--max-error"), "qp": knob(qp, "--qp"), "threads": threads}
+    options: dict[str, Any] = {
+        "max_error": knob(max_error, "--max-error"),
+        "qp": knob(qp, "--qp"),
+        "profile": profile,
+        "threads": threads,
+    }
     try:
         Encoder(**options)
     except ValueError as error:
@@ -102,6 +108,13 @@ ENCODING_OPTIONS = (
         type=KnobValue(int),
         multiple=True,
         help="Quantisation parameter of the standard (smaller is finer), instead of --max-error.",
+    ),
+    click.option(
+        "--profile",
+        type=click.Choice(["incnnr", "iso"]),
+        default="incnnr",
+        show_default=True,
+        help="iso makes every update a bitstream of ISO/IEC 15938-17, which needs --qp or --max-error.",
     ),
     click.option(
         "--keyframe-every",

@@ -8,7 +8,7 @@ from incnnr import _core
 from incnnr._core import NncLayer
 from incnnr.coding.codewords import native_errors
 
-__all__ = ["NncLayer", "choose_nnc_tools", "decode_nnc", "encode_nnc"]
+__all__ = ["NncLayer", "choose_nnc_tools", "decode_nnc", "encode_nnc", "leading_bypass"]
 
 
 def choose_nnc_tools(units: Sequence[Sequence[NncLayer]], threads: int) -> None:
@@ -76,3 +76,18 @@ def decode_nnc(units: Sequence[Sequence[NncLayer]], coded: Sequence[bytes], thre
     """
     with native_errors():
         return _core.decode_nnc(units, coded, threads)
+
+
+def leading_bypass(coded: bytes, n_bins: int) -> int:
+    """Read bypass bins at the beginning of a codeword, most significant first.
+
+    As long as nothing else was decoded the range is 510, and the bins are the quotient of the bits by it.
+
+    Examples
+    --------
+    >>> leading_bypass(bytes.fromhex("ebeba0bc"), 8)
+    236
+    """
+    n_bits = 16 + n_bins
+    start = int.from_bytes(coded[:4].ljust(4, b"\0"), "big") >> (32 - n_bits)
+    return (start // (510 << 7)) & ((1 << n_bins) - 1)
