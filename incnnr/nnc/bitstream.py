@@ -193,7 +193,7 @@ def _decode_jobs(jobs: list[_Job], nodes: dict[str, Node], threads: int) -> None
     for job in coded:
         with job.located():
             if job in corrupt:
-                raise _not_a_codeword(job)
+                raise _not_a_codeword(job, nodes)
             for member in job.members:
                 member.set_step_size(job.context)
 
@@ -225,7 +225,11 @@ def _is_sound(job: _Job) -> bool:
     return bool(job.unit.payload) and all(member.is_in_codebook for member in job.members)
 
 
-def _not_a_codeword(job: _Job) -> CorruptError:
+def _not_a_codeword(job: _Job, nodes: dict[str, Node]) -> CorruptError | ReferenceMismatchError:
+    """Say why a payload cannot be decoded: damage, unless the history that it may build on is not there."""
+    for member in job.members:
+        if job.unit.parent_node_id_present_flag and job.unit.put_node_depth > 1 and member.name not in nodes:
+            return _mismatch(GapError, member, "is not there")
     names = ", ".join(repr(member.name) for member in job.members)
     return CorruptError(f"{len(job.unit.payload)} bytes of payload are no codeword of {names}")
 
