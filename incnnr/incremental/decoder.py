@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NoReturn
 
 from incnnr.coding import checked_threads
 from incnnr.errors import CorruptError, DivergedError, GapError, StaleUpdateError, StateError
 from incnnr.incremental import snapshot
 from incnnr.incremental.decoding import decode_update
 from incnnr.incremental.standard import Outcome
-from incnnr.incremental.standard_decoding import check_claim, decode_bitstream, is_keyframe
+from incnnr.incremental.standard_decoding import check_claim, decode_bitstream, parent_of_bare
 from incnnr.incremental.state import CodecState, base_state
 from incnnr.incremental.update import ParsedUpdate, Update, is_standard, parse
 from incnnr.limits import DEFAULT_LIMITS, Limits
@@ -188,7 +187,7 @@ class Decoder:
             return parent, outcome
         held = self._state
         sequence = held.position.sequence + 1 if held else 0
-        parent = None if is_keyframe(data, self._limits) else held or _nothing_held()
+        parent = parent_of_bare(data, held, self._limits)
         return parent, decode_bitstream(parent, sequence, data, self._limits, self._threads)
 
     def _follows(self, update: ParsedUpdate | Update) -> bool:
@@ -206,10 +205,6 @@ class Decoder:
 
 def _is_at(actual: Position, claimed: Position) -> bool:
     return actual == claimed and actual.digest == claimed.digest
-
-
-def _nothing_held() -> NoReturn:
-    raise GapError("the bitstream holds differences: the decoder holds nothing yet")
 
 
 def _mismatch(

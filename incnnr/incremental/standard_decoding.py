@@ -14,8 +14,8 @@ from incnnr.limits import Limits
 from incnnr.nnc.bitstream import decode_tensors
 from incnnr.nnc.members import DecodedTensor
 from incnnr.nnc.parse import parse_with_context
-from incnnr.nnc.state import IncrementalState, Node
-from incnnr.nnc.syntax import Context, ModelParameterSet
+from incnnr.nnc.state import IncrementalState
+from incnnr.nnc.syntax import Context, DataUnit, ModelParameterSet
 from incnnr.tensors import Array
 
 _DECODED_BYTES = 4  # of a weight, whatever its type will be
@@ -56,6 +56,30 @@ def check_claim(update: Update, limits: Limits) -> None:
         raise CorruptError("the bitstream is a keyframe and its position is not, or the other way round", byte_offset=0)
 
 
+def parent_of_bare(data: bytes, held: CodecState | None, limits: Limits) -> CodecState | None:
+    """Return what a bare bitstream is taken to follow: what is held, or nothing if it is a keyframe.
+
+    Raises
+    ------
+    GapError
+        It holds differences and there is nothing to add them to, or their nodes are below one that never arrived.
+    BitstreamError
+        It cannot be parsed.
+    """
+    if is_keyframe(data, limits):
+        return None
+    if held is None:
+        raise GapError("the bitstream holds differences: the decoder holds nothing yet")
+    shapes = {name: tensor.spec.type.shape for name, tensor in held.tensors.items()}
+    for unit, context in parse_with_context(data, Context(tensor_dimensions=shapes, limits=limits)):
+        if isinstance(unit, DataUnit) and unit.put_node_depth > 1 and unit.parent_node_id_present_flag:
+            names = unit.topology_elements(context)
+            if not held.nodes.keys() & set(names):
+                message = f"tensor {names[0]!r} is at depth {unit.put_node_depth}, and nothing above it arrived"
+                raise GapError(message, actual=held.position, byte_offset=unit.byte_offset)
+    return held
+
+
 def decode_bitstream(parent: CodecState | None, sequence: int, data: bytes, limits: Limits, threads: int) -> Outcome:
     """Decode a bitstream whose parent is known to fit, or (bare) is about to be compared node by node.
 
@@ -73,16 +97,7 @@ def decode_bitstream(parent: CodecState | None, sequence: int, data: bytes, limi
     state = IncrementalState(dict(parent.nodes), shapes)
     allowed = replace(limits, model_bytes=limits.allowed_bytes(len(data), _held_bytes(parent)))
     decoded = decode_tensors(data, state, None, allowed, threads)
-    _check_new_nodes(parent, state.nodes)
     return state_after(parent, sequence, data, _sums(parent, decoded), state.nodes)
-
-
-def _check_new_nodes(parent: CodecState, nodes: Mapping[str, Node]) -> None:
-    """Refuse differences to a node that a bare bitstream was to bring, and did not."""
-    for name, node in nodes.items():
-        if name not in parent.nodes and node.is_named and node.put_node_depth > 1:
-            message = f"tensor {name!r} is at depth {node.put_node_depth}, and nothing above it arrived"
-            raise GapError(message, actual=parent.position)
 
 
 def _whole(decoded: Mapping[str, DecodedTensor], n_bytes: int, limits: Limits) -> dict[str, Array]:
