@@ -514,3 +514,13 @@ def test_raw_floats_are_sent_only_where_nothing_else_says_the_weights():
     ).data
     kinds = [u.nnr_compressed_data_unit_payload_type for u in nnc.parse(data) if isinstance(u, DataUnit)]
     assert kinds == [PayloadType.RAW_FLOAT, PayloadType.RAW_FLOAT, PayloadType.FLOAT]
+
+
+def test_the_callers_arrays_may_be_overwritten():
+    encoder, decoder = iso(qp={"raw": None, "*": -32}), Decoder()
+    weights = {"raw": np.ones(3, np.float32), "w": np.ones(3, np.float32), "n": np.ones(3, np.int32)}
+    for value in (2, 3):
+        decoder.decode(encoder.encode(weights))
+        for array in weights.values():
+            array[:] = value
+    assert exact(decoder.decode(encoder.encode(weights))) == exact(weights)

@@ -9,92 +9,18 @@ import numpy as np
 
 from incnnr.errors import UnsupportedError
 from incnnr.incremental.encoding import Given
-from incnnr.incremental.standard import added, carried_type, converted, held_array, state_after
-from incnnr.incremental.state import CodecState, TensorState, model_bytes, next_sequence
+from incnnr.incremental.standard import state_after
+from incnnr.incremental.standard_tensors import SentTensor, differences, whole
+from incnnr.incremental.state import CodecState, model_bytes, next_sequence
 from incnnr.incremental.update import Update, UpdateStats
 from incnnr.nnc.encoding import encode_parameters
-from incnnr.nnc.parameters import FORMATS, Parameter
+from incnnr.nnc.members import Levels
 from incnnr.nnc.settings import Settings
 from incnnr.nnc.state import IncrementalState, Node
-from incnnr.nnc.syntax import PayloadType
-from incnnr.quantization import (
-    LOSSLESS,
-    QP_DENSITY,
-    Tolerance,
-    coarsest_qp,
-    reconstruct,
-    smallest_qp,
-    step_size_of_qp,
-)
-from incnnr.tensors import Array, TensorType, array_of, bytes_of, type_of
+from incnnr.quantization import LOSSLESS, QP_DENSITY
+from incnnr.tensors import Array
 
 _FINEST_DENSITY = 7  # has a step within a hundredth of any that is wanted
-_REACH_OCTAVES = 32  # either side of 1: steps that tensors of one bitstream may have beside each other
-_FINER_OCTAVES = (0, 1, 2)  # what is tried where rounding to the tensor's dtype adds to the error
-_INT32 = np.iinfo(np.int32)
-
-_Tries = tuple[int | None, ...]
-"""Quantisation parameters to try, from coarse to fine; None sends numbers as they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Tensor:
-    """One tensor on its way into a bitstream.
-
-    Attributes
-    ----------
-    given : numpy.ndarray
-        What is wanted.
-    reference : numpy.ndarray or None
-        What is held; None in a keyframe.
-    type : TensorType
-        What a decoder makes of it.
-    values : numpy.ndarray of float32 or int32
-        What is sent: weights in a keyframe, else differences.
-    tolerance : Tolerance
-        How far from `given` the result may be.
-    """
-
-    given: Array
-    reference: Array | None
-    type: TensorType
-    values: Array
-    tolerance: Tolerance
-
-    def tries(self, settings: Settings) -> _Tries:
-        """List the ways to send it."""
-        if not self.tolerance.step_size or not self.values.size or not np.isfinite(self.values).all():
-            return (None,)
-        density = settings.qp_density
-        qp = coarsest_qp(self.tolerance.step_size, density)
-        reach = _REACH_OCTAVES << density
-        finest = max(smallest_qp(float(np.abs(self.values).max()), density), -reach)
-        qps = [qp - (octaves << density) for octaves in _FINER_OCTAVES]
-        return (*(qp for qp in qps if finest <= qp < reach), None)
-
-    def parameter(self, name: str, qp: int | None) -> Parameter:
-        """Describe it to the encoder of bitstreams."""
-        is_integer = self.values.dtype.kind == "i"
-        exact = PayloadType.INT if is_integer else PayloadType.RAW_FLOAT
-        payload_type = exact if qp is None else PayloadType.FLOAT
-        data_format = None if self.reference is not None else FORMATS.get(self.type.dtype)
-        return Parameter(name, self.type.shape, payload_type, self.values.reshape(-1), data_format, qp or 0)
-
-    def result(self, values: Array) -> Array:
-        """Compute what a decoder makes of the values it finds."""
-        values = values.reshape(self.type.shape)
-        return converted(values, self.type) if self.reference is None else added(self.reference, values)
-
-    def error(self, result: Array) -> float:
-        """Return the largest distance from what is wanted; infinite where it is more than a distance."""
-        if self.given.dtype.kind in "biu":
-            return 0.0 if (result == self.given).all() else np.inf
-        wanted, got = self.given.astype(np.float64), result.astype(np.float64)
-        if self.tolerance == LOSSLESS and (np.signbit(got) != np.signbit(wanted))[got == 0].any():
-            return np.inf
-        with np.errstate(invalid="ignore"):
-            distance = np.where(_are_same(got, wanted), 0, np.abs(got - wanted))
-        return float(np.nan_to_num(distance, nan=np.inf, posinf=np.inf).max(initial=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +52,15 @@ def encode_bitstream(
     """
     if parent is not None:
         try:
-            return _update(parent, last_sequence, _differences(parent, given, partial=partial), threads)
+            return _update(parent, last_sequence, differences(parent, given, partial=partial), threads)
         except UnsupportedError:
             kept = {name: Given(held.spec.type, held.data, LOSSLESS) for name, held in parent.tensors.items()}
             given = kept | {**given} if partial else given
-    return _update(None, last_sequence, {name: _whole(name, tensor) for name, tensor in given.items()}, threads)
+    return _update(None, last_sequence, {name: whole(name, tensor) for name, tensor in given.items()}, threads)
 
 
 def _update(
-    parent: CodecState | None, last_sequence: int, tensors: Mapping[str, _Tensor], threads: int
+    parent: CodecState | None, last_sequence: int, tensors: Mapping[str, SentTensor], threads: int
 ) -> tuple[Update, CodecState]:
     coded = _coded(tensors, _settings(tensors.values()), parent.nodes if parent else None, threads)
     nodes = coded.nodes if parent else {}
@@ -149,7 +75,7 @@ def _update(
     return Update(coded.data, state.position, parent.position if parent else None, stats), state
 
 
-def _settings(tensors: Iterable[_Tensor]) -> Settings:
+def _settings(tensors: Iterable[SentTensor]) -> Settings:
     """Choose how to quantise: dependently for the mean error, with steps of almost any size for the largest."""
     if any(tensor.tolerance.step_size and np.isfinite(tensor.tolerance.max_error) for tensor in tensors):
         return Settings(qp=None, qp_density=_FINEST_DENSITY, dq=False)
@@ -157,7 +83,7 @@ def _settings(tensors: Iterable[_Tensor]) -> Settings:
 
 
 def _coded(
-    tensors: Mapping[str, _Tensor], settings: Settings, nodes: Mapping[str, Node] | None, threads: int
+    tensors: Mapping[str, SentTensor], settings: Settings, nodes: Mapping[str, Node] | None, threads: int
 ) -> _Coded:
     """Code tensors, those that miss their tolerance again and finer."""
     tries = {name: tensor.tries(settings) for name, tensor in tensors.items()}
@@ -166,11 +92,12 @@ def _coded(
         qps = {name: ways[0] for name, ways in tries.items()}
         parameters = {name: tensor.parameter(name, qps[name]) for name, tensor in tensors.items()}
         data, after = encode_parameters(parameters, settings, (), None, state, threads)
+        levels = _levels_sent(nodes or {}, after.nodes)
         results, errors = {}, {}
         for name, tensor in tensors.items():
-            results[name] = tensor.result(_decoded(name, tensor, qps[name], after.nodes, nodes or {}, settings))
+            results[name] = tensor.result(qps[name], levels.get(name), settings)
             errors[name] = tensor.error(results[name])
-        missed = [name for name, tensor in tensors.items() if not _is_within(errors[name], tensor)]
+        missed = [name for name, tensor in tensors.items() if not tensor.is_good(errors[name])]
         if not missed:
             return _Coded(data, after.nodes, results, max(errors.values(), default=0.0))
         if lost := [name for name in missed if len(tries[name]) == 1]:
@@ -178,90 +105,6 @@ def _coded(
         tries |= {name: tries[name][1:] for name in missed}
 
 
-def _decoded(
-    name: str,
-    tensor: _Tensor,
-    qp: int | None,
-    after: Mapping[str, Node],
-    before: Mapping[str, Node],
-    settings: Settings,
-) -> Array:
-    """Return the values that a decoder finds; no unit is written for levels that are all zero."""
-    if qp is None:
-        return tensor.values
-    if after.get(name) is before.get(name):
-        return np.zeros_like(tensor.values)
-    return reconstruct(after[name].levels, step_size_of_qp(qp, settings.qp_density))
-
-
-def _is_within(error: float, tensor: _Tensor) -> bool:
-    return np.isfinite(error) and error <= tensor.tolerance.max_error
-
-
-def _whole(name: str, tensor: Given) -> _Tensor:
-    """Prepare a tensor of a keyframe."""
-    carried = carried_type(tensor.type)
-    if carried is None or "\0" in name:
-        raise UnsupportedError(f"the standard has no place for tensor {name!r} of type {tensor.type}")
-    array = _native(tensor)
-    if array.dtype.kind not in "biu":
-        return _Tensor(array, None, carried, _float32(array), tensor.tolerance)
-    if array.size and not (_INT32.min <= array.min() and array.max() <= _INT32.max):
-        raise UnsupportedError(f"tensor {name!r} holds an integer that does not fit the standard's 32 bits")
-    return _Tensor(array, None, carried, array.astype(np.int32), tensor.tolerance)
-
-
-def _differences(parent: CodecState, given: Mapping[str, Given], *, partial: bool) -> dict[str, _Tensor]:
-    """Prepare the tensors of an update, all but those that stay."""
-    added_names, missing_names = given.keys() - parent.tensors.keys(), parent.tensors.keys() - given.keys()
-    if added_names or (missing_names and not partial):
-        raise UnsupportedError("an update has the tensors that are held")
-    tensors = {}
-    for name, tensor in given.items():
-        held = parent.tensors[name]
-        if held.spec.type not in (tensor.type, carried_type(tensor.type)):
-            raise UnsupportedError(f"tensor {name!r} is of another type than the one that is held")
-        if _stays(held, tensor):
-            continue
-        array, reference = _native(tensor), held_array(held)
-        difference = _difference(reference, array)
-        tensors[name] = _Tensor(array, reference, held.spec.type, difference, tensor.tolerance)
-    return tensors
-
-
-def _stays(held: TensorState, tensor: Given) -> bool:
-    if held.spec.type == tensor.type:
-        return np.array_equal(held.data, tensor.data)
-    return np.array_equal(held.data, bytes_of(_native(tensor).astype(held.spec.type.numpy_dtype)))
-
-
-def _difference(reference: Array, array: Array) -> Array:
-    """Return what leads from one to the other, as a bitstream says it."""
-    if array.dtype.kind in "biu":
-        steps = array.astype(np.int64) - reference.astype(np.int64)
-        if steps.size and not (_INT32.min <= steps.min() and steps.max() <= _INT32.max):
-            raise UnsupportedError("a difference of integers does not fit the standard's 32 bits")
-        return np.asarray(steps.astype(np.int32))
-    if carried_type(type_of(array)) is None:
-        raise UnsupportedError(f"no difference says an array of {array.dtype}")
-    wide = np.float64 if reference.dtype == np.float64 else np.float32
-    array, reference = array.astype(wide), reference.astype(wide)
-    with np.errstate(all="ignore"):
-        difference = np.where(_are_same(array, reference), np.float32(0), _float32(array - reference))
-    if not np.isfinite(difference).all():
-        raise UnsupportedError("a difference of weights is not finite")
-    return difference
-
-
-def _are_same(one: Array, other: Array) -> Array:
-    return np.asarray((one == other) | (np.isnan(one) & np.isnan(other)))
-
-
-def _float32(array: Array) -> Array:
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        return np.asarray(array.astype(np.float32))
-
-
-def _native(tensor: Given) -> Array:
-    array = array_of(tensor.data, tensor.type)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+def _levels_sent(before: Mapping[str, Node], after: Mapping[str, Node]) -> dict[str, Levels]:
+    """Return the levels of the units that were written: none is for levels that are all zero."""
+    return {name: node.levels for name, node in after.items() if node is not before.get(name)}
