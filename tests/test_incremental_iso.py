@@ -19,6 +19,7 @@ from incnnr.errors import (
 )
 from incnnr.nnc.syntax import DataUnit, ModelParameterSet, PayloadType
 from incnnr.testing import LossyChannel, replay
+from tests.nnc_vectors import SERIES, bytes_of, shapes_of
 from tests.weights import FLOATS, INTEGERS, exact, trained
 
 SHAPES = {"conv.weight": (8, 3, 3, 3), "fc.weight": (40, 50), "fc.bias": (40,), "scale": ()}
@@ -47,8 +48,9 @@ def largest_error(model, weights):
     return max(np.abs(np.subtract(model[n], w, dtype=np.float64)).max(initial=0) for n, w in weights.items())
 
 
-def is_keyframe(data):
-    return not next(u for u in nnc.parse(data) if isinstance(u, ModelParameterSet)).mps_parent_signalling_enabled_flag
+def is_keyframe(data, shapes=None):
+    units = nnc.parse(data, tensor_dimensions=shapes)
+    return not next(u for u in units if isinstance(u, ModelParameterSet)).mps_parent_signalling_enabled_flag
 
 
 def names_in(data):
@@ -524,3 +526,27 @@ def test_the_callers_arrays_may_be_overwritten():
         for array in weights.values():
             array[:] = value
     assert exact(decoder.decode(encoder.encode(weights))) == exact(weights)
+
+
+CHAINS = [
+    name for name, members in SERIES.items() if name.startswith("seq_") and "seq_pre" not in name and len(members) > 1
+]
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_bare_chains_of_the_reference_software_are_added_up(name):
+    """All numbers are small here: sums in float32 are as good as exact."""
+    state, changes = nnc.IncrementalState(), []
+    for member in SERIES[name]:
+        shapes = shapes_of(member, state.nodes)
+        changes.append(nnc.decode(bytes_of(member), state=state, tensor_dimensions=shapes))
+    zeros = {
+        n: np.zeros(d.shape, np.int32 if d.dtype.kind == "i" else np.float32) for c in changes for n, d in c.items()
+    }
+    decoder, sums = Decoder(base=zeros), zeros
+    for member, differences in zip(SERIES[name], changes, strict=True):
+        data = bytes_of(member)
+        whole = is_keyframe(data, {n: array.shape for n, array in zeros.items()})
+        model = decoder.decode(data)
+        sums = {n: differences.get(n, 0) + (0 if whole else total) for n, total in sums.items()}
+        assert all(np.allclose(model[n], total, rtol=0, atol=1e-5) for n, total in sums.items())
