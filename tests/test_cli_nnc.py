@@ -187,6 +187,20 @@ def test_streams_of_bitstreams_are_made_watched_and_read(checkpoint: Path, weigh
     assert np.abs(incnnr.read(tmp_path / "y.npz")["w"] - weights["w"]).max() <= 1e-3
 
 
+def test_a_keyframe_that_nobody_asked_for_carries_its_layout(checkpoint: Path, weights, tmp_path: Path) -> None:
+    incnnr.write(tmp_path / "step2.safetensors", weights | {"new": np.ones(3, np.float32)})
+    path = tmp_path / "run.incnnr"
+    assert (
+        run("encode", checkpoint, tmp_path / "step2.safetensors", "-o", path, "--profile", "iso", "--qp", -32).exit_code
+        == 0
+    )
+    with incnnr.open(path) as reader:
+        assert [entry.is_keyframe for entry in reader.entries] == [True, True]
+    assert run("verify", path).exit_code == 0
+    assert run("decode", path, "-o", tmp_path / "y.safetensors").exit_code == 0
+    assert "new" in incnnr.read(tmp_path / "y.safetensors")
+
+
 def test_the_profile_needs_a_knob(checkpoint: Path, tmp_path: Path) -> None:
     for command in (["encode", checkpoint], ["watch", tmp_path, "--once"]):
         result = run(*command, "-o", tmp_path / "z.incnnr", "--profile", "iso")

@@ -124,8 +124,8 @@ class StreamWriter:
         said = label(step, name, metadata)
         keyframe = is_keyframe_due(self._entries, self._keyframe_every)
         layout = getattr(weights, "layout", None)
-        packed_layout = layouts.pack(layout, None if keyframe else self._layout)
         update = self._encoder.encode(weights, keyframe=keyframe)
+        packed_layout = layouts.pack(layout, None if update.is_keyframe else self._layout)
         n_parts = max(0, (len(update.data) - 1) // MAX_BODY_BYTES)
         fields = pack_fields(update, said, packed_layout, n_parts)
         entry = entry_of(unpack_fields(fields), len(self._entries), len(update.data))  # as every reader will see it
