@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import dataclass
 from itertools import groupby
-from pathlib import Path
 
 from incnnr.errors import BitstreamError, ReferenceMismatchError
 from incnnr.limits import Limits
 from incnnr.nnc import IncrementalState
 from incnnr.nnc.bitstream import decode_tensors
+from tests.nnc_chains import random_chain
+from tests.nnc_vectors import EXPECTED, bytes_of, series_of, shapes_of
 
-FOLDER = Path(__file__).parent.parent / "protocol" / "vectors" / "iso"
 LIMITS = Limits(model_bytes=1 << 24)
 
 
@@ -28,28 +27,29 @@ class Case:
 
 
 def copied(state):
-    return IncrementalState(dict(state.nodes), dict(state.shapes))
-
-
-def series_of(name):
-    return name.split("/")[0] if name.startswith("seq_") else name
+    return IncrementalState(dict(state.nodes), dict(state.shapes), dict(state.updates))
 
 
 def stored_cases():
     """Every stored bitstream, behind those of its series."""
-    expected = json.loads((FOLDER / "expected.json").read_text("utf-8"))
-    for _, names in groupby(sorted(expected), series_of):
+    for _, names in groupby(sorted(EXPECTED), series_of):
         state = IncrementalState()
         for name in names:
-            data = (FOLDER / f"{name}.nnc").read_bytes()
-            shapes = {key: tuple(shape) for key, shape in expected[name].get("shapes", {}).items()}
-            yield Case(name, data, copied(state), shapes)
-            outcome(data, state, shapes)
+            yield (case := Case(name, bytes_of(name), copied(state), shapes_of(name, {})))
+            outcome(case.data, state, case.shapes)
+
+
+def random_cases(seeds):
+    """Bitstreams of random chains, likewise."""
+    for seed in seeds:
+        chain, state = random_chain(seed), IncrementalState()
+        for i, data in enumerate(chain.bitstreams):
+            yield Case(f"chain {seed}, {i}", data, copied(state), chain.shapes)
+            outcome(data, state, chain.shapes)
 
 
 def outcome(data, state, shapes, limits=LIMITS):
-    """Name what decoding ends with; anything but weights, or a typed error that says where and leaves the state, is a
-    fault."""
+    """Name what decoding ends with: weights, a typed error that says where and leaves the state alone, or a fault."""
     before = copied(state)
     try:
         decode_tensors(data, state, shapes, limits)
@@ -65,9 +65,12 @@ def outcome(data, state, shapes, limits=LIMITS):
 
 
 def same_state(a, b):
-    """Nodes are never changed, only replaced."""
-    same_nodes = a.nodes.keys() == b.nodes.keys() and all(a.nodes[name] is b.nodes[name] for name in a.nodes)
-    return same_nodes and a.shapes == b.shapes
+    """Nodes and arrays are never changed, only replaced."""
+    return a.shapes == b.shapes and same_objects(a.nodes, b.nodes) and same_objects(a.updates, b.updates)
+
+
+def same_objects(a, b):
+    return a.keys() == b.keys() and all(a[name] is b[name] for name in a)
 
 
 def prefixes(data, most, seed):

@@ -75,11 +75,12 @@ def shared_maps(rng, prefix, unifies):
 
 
 def steps(rng, prefix, method):
-    """Density and base of the step sizes; with the deltas of data units they stay far inside of float32."""
+    """Density and base of the step sizes; with the deltas of data units they are at most 2^122, or as small as 0."""
     if not method:
         return {}
     density = rng.randrange(8)
-    base = rng.randint(-30 << density, 30 << density)
+    lowest, highest = rng.choice([(-30, 30), (-30, 30), (-160, 90)])
+    base = rng.randint(lowest << density, highest << density)
     return {
         f"{prefix}_quantization_method_flags": method,
         f"{prefix}_qp_density": density,

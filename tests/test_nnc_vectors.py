@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from incnnr import Limits
 from incnnr.errors import BitstreamError, ReferenceMismatchError
 from incnnr.nnc import IncrementalState
 from incnnr.nnc.bitstream import decode_tensors
@@ -19,7 +18,6 @@ FOLDER = Path(__file__).parent.parent / "protocol" / "vectors" / "iso"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text("utf-8"))
 # More numbers in a performance map than it announces: the plain decoder drops them, the syntax tables do not.
 STRICTER = {"beyond/upm_bitmask3"}
-SMALL = [name for name in sorted(EXPECTED) if (FOLDER / f"{name}.nnc").stat().st_size < 260 and "/" not in name]
 
 
 def series_of(name):
@@ -65,22 +63,6 @@ def test_a_vector_decodes_to_what_is_stored_beside_it(names):
         levels = {key: tensor.levels for key, tensor in decoded.items() if tensor.levels is not None}
         assert {key: [str(a.dtype), list(a.shape), digest(a)] for key, a in values.items()} == expected["values"]
         assert {key: [list(a.shape), digest(a)] for key, a in levels.items()} == expected["levels"]
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_a_damaged_vector_gives_a_typed_error_or_some_weights_and_leaves_the_state_alone(name):
-    data, rng = bytes_of(name), np.random.default_rng(len(name))
-    damaged = [data[:n] for n in range(len(data))]
-    for bit in rng.integers(0, 8 * len(data), 60):
-        flipped = bytearray(data)
-        flipped[bit // 8] ^= 1 << bit % 8
-        damaged.append(bytes(flipped))
-    for bad in damaged:
-        state = IncrementalState()
-        try:
-            decode_tensors(bad, state, shapes_of(name), Limits(model_bytes=1 << 24))
-        except (BitstreamError, ReferenceMismatchError):
-            assert state.nodes == {}
 
 
 def test_an_update_that_does_not_follow_is_refused():

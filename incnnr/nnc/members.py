@@ -16,7 +16,7 @@ from incnnr.nnc.syntax import Codebook, Context, DataUnit, ParameterTypes, Paylo
 from incnnr.quantization import reconstruct, step_size_of_qp
 
 Levels = NDArray[np.int32]
-_MOST_OCTAVES = 127  # of a step that is a float32
+_MOST_OCTAVES = 127  # of a step that is a finite float32; one that is too small for it is 0
 _MOST_WEIGHTS = 1 << 60  # of a tensor, empty dimensions aside, so that numpy can count its bytes
 # What a tensor, and a value of a codebook, take beside the weights while a bitstream is decoded.
 _TENSOR_BYTES = 1024
@@ -83,9 +83,9 @@ class Member:
         if self.is_integer or self.layer is None:
             return
         qp = context.quantization_parameter + self.layer.qp_delta
-        if not -_MOST_OCTAVES <= qp >> context.qp_density < _MOST_OCTAVES:
+        if qp >> context.qp_density > _MOST_OCTAVES:
             raise CorruptError(f"no float32 is the step size of qp {qp} at density {context.qp_density}")
-        self.step_size = step_size_of_qp(qp, context.qp_density)
+        self.step_size = float(np.float32(step_size_of_qp(qp, context.qp_density)))
 
     def decoded(self) -> DecodedTensor:
         """Make the weights of the levels."""

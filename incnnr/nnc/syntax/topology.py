@@ -149,7 +149,7 @@ class Topology(SyntaxUnit):
     pruning_container : PruningContainer
         For an uncompressed ``PRUNING``.
     topology_elements_ids_list : TopologyElementsIdsList
-        For an uncompressed ``REFERENCE_LIST``.
+        For ``REFERENCE_LIST``, which cannot be compressed here.
     topology_data : bytes
         For all else: the file's bytes as carried, to the end of the unit; see `inflated`.
     """
@@ -170,6 +170,8 @@ class Topology(SyntaxUnit):
                 new.pruning_container = (self.pruning_container or PruningContainer()).syntax(c)
             case StorageFormat.REFERENCE_LIST, CompressionFormat.RAW:
                 new.topology_elements_ids_list = (self.topology_elements_ids_list or TopologyElementsIdsList()).named(c)
+            case StorageFormat.REFERENCE_LIST, compression:
+                raise c.unsupported(f"a reference list of topology_compression_format {compression}")
             case _:
                 new.topology_data = c.bs(self.topology_data)
         return new
