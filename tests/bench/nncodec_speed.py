@@ -29,7 +29,7 @@ from tests.bench import series
 from tests.bench.nncodec_peer import Peer
 
 Floats = dict[str, NDArray[np.float32]]
-_BISECTIONS = 8
+_BISECTIONS = 11
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def comparable(case: Case, theirs: Point) -> Point:
 
 def bisected(tensors: Floats, qp: int, most_rms: float) -> Iterator[Point]:
     """Approach the largest weight of the rate with no more error; more weight means fewer bytes."""
-    low, high = 0.0, 8.0
+    low, high = 0.0, 4.0
     for _ in range(_BISECTIONS):
         point = point_of_ours(tensors, qp, (low + high) / 2)
         yield point
@@ -151,7 +151,8 @@ def size_row(case: Case, theirs: Point, ours: Point) -> tuple[object, ...]:
     bytes_ratio, rms_ratio = ours.size / theirs.size, ours.rms / theirs.rms
     settings = (case.name, case.qp, case.lambda_scale, ours.qp, round(ours.lambda_scale, 3))
     is_no_worse = "yes" if max(bytes_ratio, rms_ratio) <= 1 else "no"
-    return *settings, theirs.size, ours.size, theirs.rms, ours.rms, bytes_ratio, rms_ratio, is_no_worse
+    ratios = (f"{bytes_ratio:.5f}", f"{rms_ratio:.5f}")
+    return *settings, theirs.size, ours.size, theirs.rms, ours.rms, *ratios, is_no_worse
 
 
 def time_row(case: Case, times: list[Times]) -> tuple[object, ...]:
