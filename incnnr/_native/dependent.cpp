@@ -46,7 +46,7 @@ void measure(Distances& distances, const int32_t* bases, const float* fractions,
 void DependentQuantizer::quantize(Piece& piece, double inverse_step) {
     magnitudes_.load(piece, inverse_step);
     parities_.resize(piece.n_weights);
-    costs_ = in_state_0();
+    costs_ = only_in(piece.start_state);
     for (size_t i = 0; i < piece.n_weights; i += tile_weights) pass_tile(piece, i, std::min(piece.n_weights - i, tile_weights));
     trace_back(piece);
     choose_levels(piece);
@@ -69,16 +69,19 @@ void DependentQuantizer::pass_tile(const Piece& piece, size_t first, size_t n) {
     costs_ = {costs.even - least, costs.odd - least};
 }
 
-// Leaves in `levels` their residues modulo 4.
+// Leaves in `levels` their residues modulo 4, and the state that the next piece begins in.
 void DependentQuantizer::trace_back(Piece& piece) const {
     constexpr int32_t residue_of[2][2] = {{0, 2}, {3, 1}};  // [state % 2][parity]
     unsigned state = piece.ends_in_state_0 ? 0 : cheapest(costs_);
+    unsigned behind_kept = state;
     for (size_t i = piece.n_weights; i-- > 0;) {
         const unsigned parity = parities_[i] >> state & 1;
         state = source_of[state][parity];
         piece.levels[i] = residue_of[state % 2][parity];
         state = state_before_zeros(state, piece.gaps[i] & gap::zeros);
+        if (i == piece.n_kept) behind_kept = state;
     }
+    piece.end_state = state_after_zeros(behind_kept, piece.kept_zeros);
 }
 
 void DependentQuantizer::choose_levels(Piece& piece) const {

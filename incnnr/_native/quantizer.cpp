@@ -14,8 +14,11 @@
 namespace incnnr {
 namespace {
 
-// Long tensors are quantized in pieces, each on its own: the ways through the trellis begin and end in state 0.
-constexpr size_t piece_weights = 1 << 16;
+// Matrices are quantized piece by piece. A dependent quantizer looks that far behind a piece to find the state that the
+// next one begins in. Stretches of pieces are quantized on their own: the ways through the trellis begin and end in state 0.
+constexpr size_t piece_weights = 1 << 18;
+constexpr size_t weights_ahead = 1 << 12;
+constexpr size_t stretch_weights = 1 << 22;
 
 // Up to here levels, the neighbours of the nearest included, are below 2^31. False for NaN.
 bool is_in_range(double scaled) { return std::fabs(scaled) <= 2147483640.0; }
@@ -44,31 +47,45 @@ float price_of_a_bit(const NncQuantization& job) {
     return static_cast<float>(job.lambda_scale * (job.dependent ? 4 * 0.65 * slope : 0.95 * slope));
 }
 
-// What a thread needs for one piece after the other.
+// What a thread needs for one stretch after the other.
 struct Worker {
     Piece piece;
     DependentQuantizer dependent;
     DependentWays dependent_ways;
     UniformWays uniform_ways;
 
-    bool quantize(const NncQuantization& job, size_t first, size_t end);
+    bool quantize_stretch(const NncQuantization& job, size_t first, size_t end);
+
+private:
+    void quantize_piece(const NncQuantization& job, double inverse_step);
 };
 
-bool Worker::quantize(const NncQuantization& job, size_t first, size_t end) {
-    piece.load(job, first, end);
+bool Worker::quantize_stretch(const NncQuantization& job, size_t first, size_t end) {
+    const size_t n = job.height * job.width;
     const double inverse_step = 1.0 / static_cast<double>(job.step_size);
-    if (!is_in_range(piece.weights, inverse_step)) return false;
+    piece.end_state = 0;
+    for (size_t from = first; from < end; from += piece_weights) {
+        const size_t to = std::min(end, from + piece_weights);
+        piece.load(job, from, to, job.dependent ? std::min(end, to + weights_ahead) : to);
+        if (!is_in_range(piece.weights, inverse_step)) return false;
+        piece.start_state = piece.end_state;
+        piece.ends_in_state_0 = job.dependent && to == end && end < n;
+        quantize_piece(job, inverse_step);
+        piece.store_levels(job, from, to);
+    }
+    return true;
+}
+
+void Worker::quantize_piece(const NncQuantization& job, double inverse_step) {
     const auto inverse_float = static_cast<float>(inverse_step);
     const RateSettings rate = {price_of_a_bit(job), job.n_greater_flags};
     if (!job.dependent) quantize_uniformly(piece, inverse_float);
     if (!job.dependent && job.lambda_scale > 0) quantize_uniformly(uniform_ways, piece, inverse_float, rate);
     if (job.dependent && job.lambda_scale > 0) quantize_dependently(dependent_ways, piece, inverse_step, rate);
     if (job.dependent && job.lambda_scale == 0) dependent.quantize(piece, inverse_step);
-    piece.store_levels(job, first, end);
-    return true;
 }
 
-struct PieceOfJob {
+struct Stretch {
     size_t job;
     size_t first;
     size_t end;
@@ -76,34 +93,35 @@ struct PieceOfJob {
     Status status;
 };
 
-std::vector<PieceOfJob> cut(const NncQuantization* jobs, size_t n_jobs) {
-    std::vector<PieceOfJob> pieces;
+std::vector<Stretch> cut(const NncQuantization* jobs, size_t n_jobs) {
+    std::vector<Stretch> stretches;
     for (size_t j = 0; j < n_jobs; ++j) {
         const size_t n = jobs[j].height * jobs[j].width;
-        for (size_t first = 0; first < n; first += piece_weights) pieces.push_back({j, first, std::min(n, first + piece_weights), true, Status::ok});
+        for (size_t first = 0; first < n; first += stretch_weights)
+            stretches.push_back({j, first, std::min(n, first + stretch_weights), true, Status::ok});
     }
-    return pieces;
+    return stretches;
 }
 
-void quantize_piece(const NncQuantization* jobs, PieceOfJob& piece, Worker& worker) {
+void quantize_stretch(const NncQuantization* jobs, Stretch& stretch, Worker& worker) {
     try {
-        piece.in_range = worker.quantize(jobs[piece.job], piece.first, piece.end);
+        stretch.in_range = worker.quantize_stretch(jobs[stretch.job], stretch.first, stretch.end);
     } catch (const std::bad_alloc&) {
-        piece.status = Status::out_of_memory;
+        stretch.status = Status::out_of_memory;
     }
 }
 
 Status quantize_all(NncQuantization* jobs, size_t n_jobs, unsigned n_threads) {
-    std::vector<PieceOfJob> pieces = cut(jobs, n_jobs);
-    std::vector<Worker> workers(std::min<size_t>(n_threads, pieces.size()));
+    std::vector<Stretch> stretches = cut(jobs, n_jobs);
+    std::vector<Worker> workers(std::min<size_t>(n_threads, stretches.size()));
     std::atomic<size_t> next{0};
     in_parallel(workers.size(), n_threads, [&](size_t w) {
-        for (size_t i = next++; i < pieces.size(); i = next++) quantize_piece(jobs, pieces[i], workers[w]);
+        for (size_t i = next++; i < stretches.size(); i = next++) quantize_stretch(jobs, stretches[i], workers[w]);
     });
     Status status = Status::ok;
-    for (const PieceOfJob& piece : pieces) {
-        if (piece.status == Status::out_of_memory) status = Status::out_of_memory;
-        if (!piece.in_range) jobs[piece.job].in_range = false;
+    for (const Stretch& stretch : stretches) {
+        if (stretch.status == Status::out_of_memory) status = Status::out_of_memory;
+        if (!stretch.in_range) jobs[stretch.job].in_range = false;
     }
     return status;
 }

@@ -28,10 +28,19 @@ void for_each_run(const NncQuantization& job, size_t first, size_t end, Visit vi
 
 }  // namespace
 
-void Piece::load(const NncQuantization& job, size_t first, size_t end) {
-    ends_in_state_0 = end < job.height * job.width;
+void Piece::load(const NncQuantization& job, size_t first, size_t end, size_t horizon) {
     weights.clear();
     gaps.assign(1, 0);
+    append(job, first, end);
+    n_kept = weights.size();
+    kept_zeros = gaps.back() & gap::zeros;
+    append(job, end, horizon);
+    n_weights = weights.size();
+    weights.resize(n_weights + padding);
+    levels.resize(n_weights + padding);
+}
+
+void Piece::append(const NncQuantization& job, size_t first, size_t end) {
     for_each_run(job, first, end, [&](const ScanRun& run) {
         const bool skipped = is_skipped(job, run.row);
         uint8_t& before = gaps.back();
@@ -42,9 +51,6 @@ void Piece::load(const NncQuantization& job, size_t first, size_t end) {
         weights.insert(weights.end(), job.weights + run.first, job.weights + run.first + run.length);
         gaps.resize(weights.size() + 1);
     });
-    n_weights = weights.size();
-    weights.resize(n_weights + padding);
-    levels.resize(n_weights + padding);
 }
 
 void Piece::store_levels(const NncQuantization& job, size_t first, size_t end) const {

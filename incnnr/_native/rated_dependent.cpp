@@ -64,7 +64,7 @@ void DependentWays::load(const Piece& piece, double inverse_step) {
 
 void DependentWays::start() {
     choices.states.assign(piece_->n_weights, Choices::untraced);
-    costs_ = in_state_0();
+    costs_ = only_in(piece_->start_state);
     neighbour_ = neighbour_zero;  // whatever after_zero_ says
 }
 
@@ -123,7 +123,10 @@ unsigned DependentWays::trace_back(size_t first, size_t end, unsigned state) {
 
 void quantize_dependently(DependentWays& ways, Piece& piece, double inverse_step, const RateSettings& settings) {
     ways.load(piece, inverse_step);
-    search(ways, piece, settings);
+    const unsigned last_state = search(ways, piece, settings);
+    const bool looks_ahead = piece.n_kept < piece.n_weights;
+    const unsigned behind_kept = looks_ahead ? state_before_zeros(ways.choices.states[piece.n_kept], piece.gaps[piece.n_kept] & gap::zeros) : last_state;
+    piece.end_state = state_after_zeros(behind_kept, piece.kept_zeros);
     for (size_t i = 0; i < piece.n_weights; ++i) {
         const int32_t index = ways.choices.indices[i];
         const int32_t odd = ways.choices.states[i] & 1;

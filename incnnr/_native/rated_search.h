@@ -48,18 +48,20 @@ void pass_and_learn(Ways& ways, size_t n, NncStatistics& statistics, float price
     }
 }
 
-// Leaves the best way through a piece in ways.choices. A piece that another follows ends in state 0.
+// Leaves the best way through a piece in ways.choices; returns its last state.
 template <class Ways>
-void search(Ways& ways, const Piece& piece, const RateSettings& settings) {
+unsigned search(Ways& ways, const Piece& piece, const RateSettings& settings) {
     NncStatistics statistics(settings.n_greater_flags);
     pass_and_learn(ways, std::min(piece.n_weights, weights_to_begin), statistics, settings.price_of_a_bit);
     pass_and_learn(ways, piece.n_weights, statistics, settings.price_of_a_bit);
-    unsigned state = piece.ends_in_state_0 ? 0 : ways.cheapest_end();
+    const unsigned last_state = piece.ends_in_state_0 ? 0 : ways.cheapest_end();
+    unsigned state = last_state;
     for (size_t end = piece.n_weights; end > 0;) {
         const size_t first = (end - 1) / weights_per_price * weights_per_price;
         state = ways.trace_back(first, end, state);
         end = first;
     }
+    return last_state;
 }
 
 }  // namespace incnnr

@@ -81,10 +81,21 @@ inline unsigned state_before_zeros(unsigned state, unsigned n) {
     return state;
 }
 
-// In state 0, all others too dear to be a way.
+inline unsigned state_after_zeros(unsigned state, unsigned n) {
+    constexpr uint8_t target[8] = {0, 7, 1, 6, 2, 5, 3, 4};
+    for (unsigned i = 0; i < n; ++i) state = target[state];
+    return state;
+}
+
+// In one state, all others too dear to be a way.
 constexpr float unreachable = 1e30f;
-inline ByState<Float4> in_state_0() {
-    return {Float4{0, unreachable, unreachable, unreachable}, all_lanes(unreachable)};
+inline ByState<Float4> only_in(unsigned state) {
+    ByState<Float4> costs = {all_lanes(unreachable), all_lanes(unreachable)};
+    if (state % 2 == 0)
+        costs.even[state / 2] = 0;
+    else
+        costs.odd[3 - state / 2] = 0;
+    return costs;
 }
 
 // Carried along by n zeros.

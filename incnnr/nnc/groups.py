@@ -157,7 +157,7 @@ def header_of(group: Group, settings: Settings, context: Context) -> DataUnit:
         tensor_dimensions_flag=1,
         tensor_dimensions=group.shape,
         compressed_parameter_types=_types_of(group.block),
-        scan_order=settings.scan_order if _has_scan(group) else 0,
+        scan_order=scan_order_of(group, settings),
     )
     _name(unit, group, context)
     data_format = group.parameters[0].data_format
@@ -181,10 +181,14 @@ def _types_of(block: Block | None) -> int:
     return types
 
 
-def _has_scan(group: Group) -> bool:
-    """Whether every matrix of a unit can be scanned in blocks: decoders disagree about the entry points of others."""
-    quantised = group.payload_type != PayloadType.RAW_FLOAT
-    return quantised and all(min(matrix_shape(matrix.shape)) > 1 for matrix in group.parameters[: len(group.factors)])
+def scan_order_of(group: Group, settings: Settings) -> int:
+    """Say in which order a unit is scanned: in blocks only if all its matrices can be.
+
+    Decoders disagree about the entry points of a matrix with one row or column.
+    """
+    matrices = group.parameters[: len(group.factors)]
+    is_coded = group.payload_type != PayloadType.RAW_FLOAT
+    return settings.scan_order if is_coded and all(min(matrix_shape(m.shape)) > 1 for m in matrices) else 0
 
 
 def _name(unit: DataUnit, group: Group, context: Context) -> None:

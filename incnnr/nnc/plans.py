@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from incnnr.nnc.codebooks import codebook_of
-from incnnr.nnc.groups import Group, header_of
+from incnnr.nnc.groups import Group, header_of, scan_order_of
 from incnnr.nnc.members import Levels, Member, block_size_of, matrix_shape, members_of
 from incnnr.nnc.parameters import Parameter
 from incnnr.nnc.settings import Settings
@@ -53,14 +53,14 @@ class _Way(NamedTuple):
 def plans_of(groups: Sequence[Group], settings: Settings, context: Context, threads: int) -> list[list[Plan]]:
     """Quantise, and list for each group the ways to code it, at least one."""
     ways = [_ways(group, settings) for group in groups]
-    wanted = {
-        (parameter.name, way.dependent): parameter
+    jobs = {
+        (parameter.name, way.dependent): _quantization(parameter, group, settings, dependent=way.dependent)
         for group, ways_of_group in zip(groups, ways, strict=True)
         for way in ways_of_group
         for parameter in group.parameters
         if parameter.payload_type == PayloadType.FLOAT
     }
-    levels = _quantized(wanted, settings, threads)
+    levels = dict(zip(jobs, quantize(list(jobs.values()), threads), strict=True))
     plans = []
     for group, ways_of_group in zip(groups, ways, strict=True):
         made = [_plan(group, way, levels, settings, context) for way in ways_of_group]
@@ -78,13 +78,6 @@ def _ways(group: Group, settings: Settings) -> list[_Way]:
         return [plain]
     with_codebook = _Way(dependent=False, with_codebook=True)
     return {"never": [plain], "auto": [plain, with_codebook], "always": [with_codebook]}[settings.codebook]
-
-
-def _quantized(
-    wanted: Mapping[tuple[str, bool], Parameter], settings: Settings, threads: int
-) -> dict[tuple[str, bool], Levels]:
-    jobs = {key: _quantization(parameter, key[1], settings) for key, parameter in wanted.items()}
-    return dict(zip(jobs, quantize(list(jobs.values()), threads), strict=True))
 
 
 def _plan(
@@ -129,7 +122,7 @@ def _may_pay(unit: DataUnit, group: Group) -> bool:
     return n_values <= min(_MOST_CODEBOOK_VALUES, n_weights // _FEWEST_WEIGHTS_PER_VALUE)
 
 
-def _quantization(parameter: Parameter, dependent: bool, settings: Settings) -> Quantization:
+def _quantization(parameter: Parameter, group: Group, settings: Settings, *, dependent: bool) -> Quantization:
     height, width = matrix_shape(parameter.shape)
     return Quantization(
         weights=parameter.values.astype(np.float32, copy=False),
@@ -137,7 +130,7 @@ def _quantization(parameter: Parameter, dependent: bool, settings: Settings) -> 
         width=width,
         step_size=step_size_of_qp(parameter.qp, settings.qp_density),
         dependent=dependent,
-        block_size=block_size_of(settings.scan_order, parameter.shape),
+        block_size=block_size_of(scan_order_of(group, settings), parameter.shape),
         lambda_scale=settings.lambda_scale,
         level_range=parameter.level_range,
     )
@@ -158,7 +151,8 @@ def _add_skipping_plans(groups: Sequence[Group], plans: list[list[Plan]], settin
             if rows:
                 alternatives.append(_skipping(plan, rows))
                 made += [member for member in alternatives[-1].members if member.skipped_rows is not None]
-                jobs += [replace(_quantization(parameters[m], True, settings), skipped_rows=r) for m, r in rows.items()]
+                plain = {name: _quantization(parameters[name], group, settings, dependent=True) for name in rows}
+                jobs += [replace(plain[name], skipped_rows=flags) for name, flags in rows.items()]
     for member, levels in zip(made, quantize(jobs, threads), strict=True):
         member.levels = levels
 
