@@ -16,7 +16,7 @@ namespace {
 
 // Matrices are quantized piece by piece. A dependent quantizer looks that far behind a piece to find the state that the
 // next one begins in. Stretches of pieces are quantized on their own: the ways through the trellis begin and end in state 0.
-constexpr size_t piece_weights = 1 << 18;
+constexpr size_t piece_weights = 1 << 16;
 constexpr size_t weights_ahead = 1 << 12;
 constexpr size_t stretch_weights = 1 << 22;
 
