@@ -69,9 +69,16 @@ struct NncSplit {
     uint64_t threshold() const { return packed & (~uint64_t{0} << 55); }  // where the less probable part begins
 };
 
+// As many of the more probable symbol as first make a range lose a bit, and the range then.
+struct NncRun {
+    uint8_t n;
+    uint8_t range;
+};
+
 struct NncTables {
-    NncSteps steps[2];            // by bin
-    NncSplit splits[64][256];     // by row of a context and range
+    NncSteps steps[2];         // by bin
+    NncSplit splits[64][256];  // by row of a context and range
+    NncRun runs[64][256];      // likewise
 };
 
 constexpr NncSteps make_steps(int bin) {
@@ -93,14 +100,24 @@ constexpr unsigned nnc_shift_of(unsigned range) {
     return shift;
 }
 
-constexpr NncSplit make_split(int row, unsigned range) {
+constexpr unsigned nnc_unlikely_range(int row, unsigned range) {
     constexpr unsigned base[32] = {114, 100, 87, 75, 66, 58, 51, 45, 40, 35, 31, 27, 24, 21, 18, 16,
                                    14,  13,  11, 10, 9,  8,  7,  7,  5,  5,  4,  4,  3,  3,  2,  2};
     const int index = row - 32;  // of a state divided, and only then without its sign: the two signs differ
-    const unsigned unlikely = (base[(index < 0 ? -index : index) & 31] * ((range >> 5) + 9)) >> 3;
+    return (base[(index < 0 ? -index : index) & 31] * ((range >> 5) + 9)) >> 3;
+}
+
+constexpr NncSplit make_split(int row, unsigned range) {
+    const unsigned unlikely = nnc_unlikely_range(row, range);
     const unsigned likely = 256 + range - unlikely;
     const auto normal = [](unsigned r) { return nnc_shift_of(r) << 8 | (r << nnc_shift_of(r) & 255); };
     return {uint64_t{likely} << 55 | normal(unlikely) << 16 | normal(likely)};
+}
+
+constexpr NncRun make_run(int row, unsigned range) {
+    unsigned n = 1, likely = 256 + range - nnc_unlikely_range(row, range);
+    for (; likely >= 256; ++n) likely -= nnc_unlikely_range(row, likely - 256);
+    return {static_cast<uint8_t>(n), static_cast<uint8_t>(2 * likely)};
 }
 
 constexpr NncTables make_tables() {
@@ -108,7 +125,10 @@ constexpr NncTables make_tables() {
     tables.steps[0] = make_steps(0);
     tables.steps[1] = make_steps(1);
     for (int row = 0; row < 64; ++row)
-        for (unsigned range = 0; range < 256; ++range) tables.splits[row][range] = make_split(row, range);
+        for (unsigned range = 0; range < 256; ++range) {
+            tables.splits[row][range] = make_split(row, range);
+            tables.runs[row][range] = make_run(row, range);
+        }
     return tables;
 }
 inline constexpr NncTables nnc_tables = make_tables();
@@ -118,6 +138,22 @@ inline void adapt(NncContext& context, bool bin) {
     const unsigned fast = steps.fast[context.fast];
     const unsigned slow = context.slow + static_cast<unsigned>(steps.slow[(context.slow - 1u + bin) >> 7]);
     context = {static_cast<uint16_t>(fast), static_cast<uint16_t>(slow), nnc_row_of(fast, slow)};
+}
+
+// Whether more zeros do not change it any more.
+inline bool is_settled(const NncContext& context) {
+    const NncSteps& steps = nnc_tables.steps[0];
+    return steps.fast[context.fast] == context.fast && steps.slow[(context.slow - 1u) >> 7] == 0 && !context.likely();
+}
+
+// The empty assembly keeps compilers from adding range to row before row is known, which takes longer: ranges depend on
+// each other, rows do not.
+inline NncSplit split_of(const NncContext& context, uint32_t range) {
+    const NncSplit* row = nnc_tables.splits[context.row];
+#ifdef __GNUC__
+    __asm__("" : "+r"(row));
+#endif
+    return row[range];
 }
 
 }  // namespace incnnr

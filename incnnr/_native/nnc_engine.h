@@ -11,6 +11,26 @@
 
 namespace incnnr {
 
+// Up to n zeros in contexts that take turns; a decoder may find fewer, and then the one behind them. Returns how many zeros.
+template <unsigned length, class Coder>
+[[gnu::always_inline]] inline size_t code_zeros(Coder& coder, NncContext* const* cycle, size_t n) {
+    NncContext own[length];
+    for (unsigned i = 0; i < length; ++i) own[i] = *cycle[i];
+    const auto are_settled = [&own] {
+        for (const NncContext& context : own)
+            if (!is_settled(context) || context.row != own[0].row) return false;
+        return true;
+    };
+    size_t done = 0;
+    for (bool one = false; done < n && !one;) {
+        if (are_settled())
+            while (const size_t passed = coder.pass_run(own[0], n - done)) done += passed;
+        for (const size_t stop = std::min(n, done + 16); done < stop && !one; done += !one) one = coder.bit(own[done % length], false);
+    }
+    for (unsigned i = 0; i < length; ++i) *cycle[i] = own[i];
+    return done;
+}
+
 class NncEncoder {
 public:
     static constexpr bool is_encoder = true;
@@ -19,18 +39,31 @@ public:
 
     // Without a branch: which symbol is the less probable one is hard to predict.
     [[gnu::always_inline]] bool bit(NncContext& context, bool value) {
-        const NncSplit split = nnc_tables.splits[context.row][range_];
+        const NncSplit split = split_of(context, range_);
         const bool is_unlikely = value ^ context.likely();
         const unsigned n = split.shift(is_unlikely);
-        low_ = (low_ + (is_unlikely ? split.threshold() >> 55 : 0)) << n;
+        low_ += is_unlikely ? split.threshold() >> 55 : 0;
         range_ = split.range(is_unlikely);
-        n_low_bits_ += n;
-        if (__builtin_expect(n_low_bits_ >= 48, 0)) emit();
+        shift(n);
         adapt(context, value);
         return value;
     }
 
     [[gnu::always_inline]] bool even_bit(NncContext& context, bool value) { return bit(context, value); }
+
+    template <unsigned length>
+    size_t zeros(NncContext* const* cycle, size_t n) {
+        return code_zeros<length>(*this, cycle, n);
+    }
+
+    // Codes the more probable symbol until the range loses a bit, if that takes no more than n; returns how often.
+    size_t pass_run(const NncContext& context, size_t n) {
+        const NncRun run = nnc_tables.runs[context.row][range_];
+        if (run.n > n) return 0;
+        range_ = run.range;
+        shift(1);
+        return run.n;
+    }
 
     uint32_t bypass(unsigned n_bits, uint32_t value) {
         for (unsigned left = n_bits; left > 0;) {
@@ -63,6 +96,12 @@ public:
     }
 
 private:
+    void shift(unsigned n) {
+        low_ <<= n;
+        n_low_bits_ += n;
+        if (__builtin_expect(n_low_bits_ >= 48, 0)) emit();
+    }
+
     void emit() {
         low_ = flushed(*sink_, low_, n_low_bits_ - 32);
         n_low_bits_ -= 32;
@@ -87,26 +126,21 @@ public:
 
     NncDecoder(const uint8_t* bytes, size_t n_bytes) : bytes_(bytes), n_bytes_(n_bytes) { refill(); }
 
-    // A branch, that following contexts can be prepared on the assumption that it is predicted.
+    // With branches, that following contexts can be prepared on the assumption that they are predicted.
     [[gnu::always_inline]] bool bit(NncContext& context, bool) {
-        const bool likely = context.likely();
-        const NncSplit split = nnc_tables.splits[context.row][range_];
-        if (__builtin_expect(value_ < split.threshold(), 1)) {
-            range_ = split.range(false);
-            consume(split.shift(false));
-            adapt(context, likely);
-            return likely;
+        const NncSplit split = split_of(context, range_);
+        const bool is_likely = value_ < split.threshold();
+        if (context.likely()) {
+            if (__builtin_expect(is_likely, 1)) return take_likely(context, split, true);
+            return take_unlikely(context, split, false);
         }
-        value_ -= split.threshold();
-        range_ = split.range(true);
-        consume(split.shift(true));
-        adapt(context, !likely);
-        return !likely;
+        if (__builtin_expect(is_likely, 1)) return take_likely(context, split, false);
+        return take_unlikely(context, split, true);
     }
 
     // The same without a branch, for bins that no branch predictor could tell.
     [[gnu::always_inline]] bool even_bit(NncContext& context, bool) {
-        const NncSplit split = nnc_tables.splits[context.row][range_];
+        const NncSplit split = split_of(context, range_);
         const bool is_unlikely = value_ >= split.threshold();
         value_ -= split.threshold() & (0 - uint64_t{is_unlikely});
         const uint64_t chosen = split.packed >> (16 * is_unlikely);
@@ -115,6 +149,20 @@ public:
         const bool value = is_unlikely ^ context.likely();
         adapt(context, value);
         return value;
+    }
+
+    template <unsigned length>
+    size_t zeros(NncContext* const* cycle, size_t n) {
+        return code_zeros<length>(*this, cycle, n);
+    }
+
+    // Likewise, if all of them are there: even the last one, at the narrowest range.
+    size_t pass_run(const NncContext& context, size_t n) {
+        const NncRun run = nnc_tables.runs[context.row][range_];
+        if (run.n > n || value_ >= uint64_t{256u + run.range} << 54) return 0;
+        range_ = run.range;
+        consume(1);
+        return run.n;
     }
 
     uint32_t bypass(unsigned n_bits, uint32_t) {
@@ -146,6 +194,21 @@ public:
     bool has_overrun() const { return n_bytes_used() > n_bytes_; }
 
 private:
+    [[gnu::always_inline]] bool take_likely(NncContext& context, NncSplit split, bool value) {
+        range_ = split.range(false);
+        consume(split.shift(false));
+        adapt(context, value);
+        return value;
+    }
+
+    [[gnu::always_inline]] bool take_unlikely(NncContext& context, NncSplit split, bool value) {
+        value_ -= split.threshold();
+        range_ = split.range(true);
+        consume(split.shift(true));
+        adapt(context, value);
+        return value;
+    }
+
     void consume(unsigned n) {
         value_ <<= n;
         n_ahead_ -= static_cast<int>(n);

@@ -125,6 +125,11 @@ public:
         return value;
     }
     bool even_bit(NncContext& context, bool value) { return bit(context, value); }
+    template <unsigned length>
+    size_t zeros(NncContext* const* cycle, size_t n) {
+        for (size_t i = 0; i < n; ++i) bit(*cycle[i % length], false);
+        return n;
+    }
 
     uint32_t bypass(unsigned n_bits, uint32_t value) {
         n_bypass_ += n_bits;

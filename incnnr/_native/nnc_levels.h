@@ -1,6 +1,7 @@
 // The weights of a layer, one after the other: where coding spends its time.
 #pragma once
 
+#include <algorithm>
 #include <cstdlib>
 #include <limits>
 
@@ -68,23 +69,79 @@ public:
     const NncLevelState& state() const { return state_; }
 
     [[gnu::always_inline]] void run(int32_t* levels, size_t first, size_t end) {
-        for (size_t i = first; i < end; ++i) {
-            int64_t index = 0;
-            if constexpr (Coder::is_encoder) {
-                index = index_of_level(levels[i]);
-                state_.is_wrong |= level_of_index(index) != levels[i] || !is_in_codebook(index);
+        for (size_t i = first; i < end;) {
+            bool follows_zeros = false;
+            if (is_among_zeros()) {
+                const size_t stop = end_of_plain(i, end);
+                if (stop > i) {
+                    i = pass_zeros(levels, i, stop);
+                    if (i == stop) continue;
+                    follows_zeros = true;
+                }
             }
-            index = code_index(index, i);
-            if constexpr (!Coder::is_encoder) {
-                const int64_t level = level_of_index(index);
-                levels[i] = static_cast<int32_t>(level);
-                state_.is_wrong |= levels[i] != level;
-            }
-            if constexpr (Uses::dependent) state_.quantizer = nnc_next_state[state_.quantizer][index & 1];
+            code_level(levels[i], i, follows_zeros);
+            ++i;
         }
     }
 
 private:
+    // ---- many zeros at once ----
+
+    // Whether many are to be expected.
+    bool is_among_zeros() const {
+        constexpr unsigned likely_row = 22;
+        return !Uses::limited && state_.neighbour == 0 && contexts_[NncContexts::significant + 3 * state_.quantizer].row < likely_row;
+    }
+
+    // Up to where neither base nor history choose contexts; not far, as zeros may end before. Too few are none.
+    size_t end_of_plain(size_t first, size_t end) const {
+        if constexpr (!Uses::conditioned) return end;
+        constexpr size_t most = 256, fewest = 8;
+        size_t i = first;
+        for (const size_t stop = std::min(end, first + most); i < stop && !(base_ && base_[i]) && !(history_ && history_[i]);) ++i;
+        return i - first < fewest ? first : i;
+    }
+
+    // Codes zeros and, if they end before `end`, that something else follows; returns where.
+    [[gnu::always_inline]] size_t pass_zeros(int32_t* levels, size_t first, size_t end) {
+        size_t n = end - first;
+        if constexpr (Coder::is_encoder)
+            n = static_cast<size_t>(std::find_if(levels + first, levels + end, [](int32_t level) { return level != 0; }) - levels) - first;
+        Coder coder = coder_;  // the one whose address is taken
+        n = code_zeros(coder, contexts_ + NncContexts::significant, state_.quantizer, n);
+        coder_ = coder;
+        if constexpr (Uses::dependent) state_.skip_row(n);
+        if constexpr (!Coder::is_encoder) std::fill_n(levels + first, n, 0);
+        if (Coder::is_encoder && first + n < end) coder_.bit(contexts_[NncContexts::significant + 3 * state_.quantizer], true);
+        return first + n;
+    }
+
+    // Zeros make the quantizer's state go round in a circle.
+    [[gnu::noinline]] static size_t code_zeros(Coder& coder, NncContext* contexts, unsigned quantizer, size_t n) {
+        if constexpr (!Uses::dependent) return coder.template zeros<1>(&contexts, n);
+        NncContext* cycle[4];
+        unsigned length = 0;
+        for (unsigned state = quantizer; length == 0 || state != quantizer; state = nnc_next_state[state][0]) cycle[length++] = contexts + 3 * state;
+        return length == 1 ? coder.template zeros<1>(cycle, n) : length == 2 ? coder.template zeros<2>(cycle, n) : coder.template zeros<4>(cycle, n);
+    }
+
+    // ---- one weight ----
+
+    [[gnu::always_inline]] void code_level(int32_t& level, size_t i, bool follows_zeros) {
+        int64_t index = 0;
+        if constexpr (Coder::is_encoder) {
+            index = index_of_level(level);
+            state_.is_wrong |= level_of_index(index) != level || !is_in_codebook(index);
+        }
+        index = code_index(index, i, follows_zeros);
+        if constexpr (!Coder::is_encoder) {
+            const int64_t found = level_of_index(index);
+            level = static_cast<int32_t>(found);
+            if (__builtin_expect(level != found, 0)) state_.is_wrong = true;
+        }
+        if constexpr (Uses::dependent) state_.quantizer = nnc_next_state[state_.quantizer][index & 1];
+    }
+
     int64_t index_of_level(int64_t level) const {
         if constexpr (!Uses::dependent) return level;
         const int64_t magnitude = (std::llabs(level) + (state_.quantizer & 1)) / 2;
@@ -102,10 +159,10 @@ private:
         return index + zero_offset_ >= 0 && index + zero_offset_ < codebook_size_;
     }
 
-    [[gnu::always_inline]] int64_t code_index(int64_t index, size_t i) {
+    [[gnu::always_inline]] int64_t code_index(int64_t index, size_t i, bool is_known_not_zero) {
         const int64_t base = Uses::conditioned && base_ ? base_[i] : 0;
         if (Uses::limited && codebook_size_ == 1) return 0;
-        if (!coder_.bit(contexts_[significance_context(base, i)], index != 0)) {
+        if (!is_known_not_zero && !coder_.bit(contexts_[significance_context(base, i)], index != 0)) {
             state_.neighbour = 0;
             return 0;
         }
