@@ -10,27 +10,54 @@ namespace incnnr {
 
 constexpr uint64_t nnc_bit_cost = 32768;
 
-// Costs of a zero and a one by combined state / 8. The less probable symbol costs 1 + 400.8 / 32768 * (d + 1/2) bits, where
-// d is the distance from even odds, and the more probable one what is left of the probability.
-constexpr std::array<std::array<uint32_t, 2>, 1024> make_bin_costs() {
+// -log2(x) for 0 < x < 1, at compile time.
+constexpr double bits_of_probability(double x) {
     constexpr double ln2 = 0.69314718055994530942;
+    double bits = 0;
+    for (; x < 0.5; x *= 2) bits += 1;
+    const double ratio = (1 - x) / (1 + x);
+    double sum = 0, power = ratio;
+    for (int k = 1; k < 60; k += 2, power *= ratio * ratio) sum += power / k;
+    return bits + 2 * sum / ln2;
+}
+
+constexpr uint32_t cost_of_probability(double x) { return static_cast<uint32_t>(nnc_bit_cost * bits_of_probability(x) + 0.5); }
+
+using NncBinCosts = std::array<uint32_t, 2>;  // of a zero and a one
+
+// By combined state / 8: what NNCodec weighs state sets by. The less probable symbol costs 1 + 400.8 / 32768 * (d + 1/2)
+// bits, where d is the distance from even odds, and the more probable one what is left of the probability.
+constexpr std::array<NncBinCosts, 1024> make_smooth_costs() {
     constexpr double ratio = 0.9915576466823904;  // 2 ^ -(400.8 / 32768)
     double unlikely = 0.49788493818411256;        // 2 ^ -(1 + 200.4 / 32768)
-    std::array<std::array<uint32_t, 2>, 1024> costs{};
+    std::array<NncBinCosts, 1024> costs{};
     for (unsigned distance = 0; distance < 512; ++distance, unlikely *= ratio) {
-        double sum = 0, power = unlikely;
-        for (int k = 1; k <= 64; ++k, power *= unlikely) sum += power / k;
-        const auto likely_cost = static_cast<uint32_t>(nnc_bit_cost * sum / ln2 + 0.5);
         const auto unlikely_cost = static_cast<uint32_t>(nnc_bit_cost + 400.8 * (distance + 0.5) + 0.5);
-        costs[512 - distance] = {likely_cost, unlikely_cost};
-        costs[512 + distance] = {unlikely_cost, likely_cost};
+        costs[512 - distance] = {cost_of_probability(1 - unlikely), unlikely_cost};
+        costs[512 + distance] = {unlikely_cost, cost_of_probability(1 - unlikely)};
     }
     costs[0] = costs[1];
     return costs;
 }
-inline constexpr auto nnc_bin_costs = make_bin_costs();
+inline constexpr auto nnc_smooth_costs = make_smooth_costs();
 
-inline uint32_t bin_cost(const NncContext& context, bool value) { return nnc_bin_costs[nnc_combined_state(context.fast, context.slow) >> 3][value]; }
+// By row: what coding takes on average, if a range is met the less often the larger it is.
+constexpr std::array<NncBinCosts, 64> make_row_costs() {
+    std::array<NncBinCosts, 64> costs{};
+    for (int row = 0; row < 64; ++row) {
+        double likely = 0, unlikely = 0, weights = 0;
+        for (unsigned range = 0; range < 256; range += 4) {
+            const double size = 256 + range, part = nnc_unlikely_range(row, range);
+            weights += 1 / size;
+            likely += bits_of_probability(1 - part / size) / size;
+            unlikely += bits_of_probability(part / size) / size;
+        }
+        const auto cost = [&](double bits) { return static_cast<uint32_t>(nnc_bit_cost * bits / weights + 0.5); };
+        costs[static_cast<size_t>(row)] = {cost(row < 32 ? likely : unlikely), cost(row < 32 ? unlikely : likely)};
+    }
+    return costs;
+}
+inline constexpr auto nnc_row_costs = make_row_costs();
 
 // Of bins in the order and the contexts of a codeword.
 class NncCounter {
@@ -38,15 +65,26 @@ public:
     static constexpr bool is_encoder = true;
 
     bool bit(NncContext& context, bool value) {
-        cost_ += bin_cost(context, value);
+        cost_ += nnc_row_costs[context.row][value];
         adapt(context, value);
         return value;
+    }
+    bool even_bit(NncContext& context, bool value) { return bit(context, value); }
+
+    template <unsigned length>
+    size_t zeros(NncContext* const* cycle, size_t n) {
+        for (size_t i = 0; i < n; ++i) bit(*cycle[i % length], false);
+        return n;
     }
 
     uint32_t bypass(unsigned n_bits, uint32_t value) {
         cost_ += n_bits * nnc_bit_cost;
         return value;
     }
+
+    void set_range_256() {}
+    uint64_t n_bits_taken() const { return cost_ / nnc_bit_cost; }
+    uint8_t entry_value() const { return 0; }
 
     uint64_t cost() const { return cost_; }
 
@@ -66,25 +104,28 @@ public:
     void add(bool value) {
         for (unsigned i = 0; i < n_followed_; ++i) {
             const unsigned set = followed_[i];
-            costs_[set] += bin_cost(contexts_[set], value);
+            costs_[set] += nnc_smooth_costs[nnc_combined_state(contexts_[set].fast, contexts_[set].slow) >> 3][value];
             adapt(contexts_[set], value);
         }
         ++n_bins_;
     }
 
-    // Sets of one kind adapt alike and differ in where they begin: from here on the first of a kind stands for all of it.
+    // Sets of one kind adapt alike and differ in where they begin: from here on the best one stands for all of its kind.
     void end_of_beginning() {
-        followed_ = {0, 3, 4, 7};
-        n_followed_ = 4;
         early_costs_ = costs_;
+        for (n_followed_ = 0; n_followed_ < n_kinds; ++n_followed_) {
+            unsigned best = first_of_kind[n_followed_];
+            for (unsigned set = best; set < first_of_kind[n_followed_ + 1]; ++set)
+                if (costs_[set] < costs_[best]) best = set;
+            followed_[n_followed_] = static_cast<uint8_t>(best);
+        }
     }
 
     unsigned n_bins() const { return n_bins_; }
 
     // Where only a sample of the bins has been added, each after the beginning stands for n_each of them.
     double cost(unsigned set, double n_each) const {
-        constexpr uint8_t first_of_kind[n_nnc_state_sets] = {0, 0, 0, 3, 4, 4, 4, 7, 7};
-        const unsigned followed = n_followed_ == n_nnc_state_sets ? set : first_of_kind[set];
+        const unsigned followed = n_followed_ == n_kinds ? followed_[kind_of[set]] : set;
         return static_cast<double>(early_costs_[set]) + n_each * static_cast<double>(costs_[followed] - early_costs_[followed]);
     }
 
@@ -100,6 +141,9 @@ public:
     }
 
 private:
+    static constexpr unsigned n_kinds = 4;
+    static constexpr uint8_t first_of_kind[n_kinds + 1] = {0, 3, 4, 7, n_nnc_state_sets};
+    static constexpr uint8_t kind_of[n_nnc_state_sets] = {0, 0, 0, 1, 2, 2, 2, 3, 3};
     static constexpr double id_cost = 3.0 * nnc_bit_cost;
 
     std::array<NncContext, n_nnc_state_sets> contexts_{};

@@ -29,6 +29,8 @@ public:
         }
     }
 
+    bool is_sample() const { return every_ > 1; }
+
     std::vector<uint8_t> best_sets() const {
         std::vector<uint8_t> best;
         for (const NncSetCosts& costs : sets_) best.push_back(static_cast<uint8_t>(costs.best_set(n_each())));
@@ -77,24 +79,26 @@ private:
     size_t n_seen_ = 0, n_taken_ = 0;
 };
 
-double header_cost(NncLayer& layer) {
+// What a layer costs with its sets: counted, where that does not take long.
+double cost_with_sets(NncLayer& layer, const SetTrial& trial) {
     NncCounter counter;
-    LayerCoder<NncCounter>(counter, layer).code_header();
+    LayerCoder<NncCounter> parts(counter, layer);
+    parts.code_header();
+    if (trial.is_sample()) return static_cast<double>(counter.cost()) + trial.cost(layer.state_sets);
+    parts.code_weights();
     return static_cast<double>(counter.cost());
 }
 
 // Fills the state sets and returns what the layer costs then. Each set has been weighed by itself: together, and with the
-// flags that say which there are, they may still be worth less than none.
+// flags that say which there are, they may still be worth less than none. Within a bit, the estimate cannot tell.
 double choose_state_sets(NncLayer& layer) {
     const SetTrial trial(layer);
-    const std::vector<uint8_t> best = trial.best_sets();
-    const std::vector<uint8_t> none(best.size());
-    layer.state_sets = none;
-    const double cost_of_none = header_cost(layer) + trial.cost(none);
-    layer.state_sets = best;
-    const double cost_of_best = header_cost(layer) + trial.cost(best);
-    if (cost_of_best < cost_of_none) return cost_of_best;
-    layer.state_sets = none;
+    layer.state_sets.clear();
+    const double cost_of_none = cost_with_sets(layer, trial);
+    layer.state_sets = trial.best_sets();
+    const double cost_of_best = cost_with_sets(layer, trial);
+    if (cost_of_best < cost_of_none + nnc_bit_cost) return cost_of_best;
+    layer.state_sets.clear();
     return cost_of_none;
 }
 
