@@ -181,3 +181,25 @@ def test_an_update_that_looks_like_the_one_before_uses_its_levels():
         assert getattr(tools, tool)
         without, with_tool = encode_nnc([[plain], [tools]], threads=1)
         assert len(with_tool) < 0.8 * len(without)
+
+
+@pytest.mark.parametrize("dependent", [False, True])
+@pytest.mark.parametrize("block_size", [0, 8])
+@pytest.mark.parametrize("known", ["nothing", "a base of zeros", "some history"])
+def test_long_runs_of_zeros_come_back(dependent, block_size, known):
+    rng = np.random.default_rng(7)
+    numbers = np.where(rng.random(60_000) < 0.002, rng.integers(-3, 4, 60_000), 0).astype(np.int32)
+    numbers[20_000:] = 0
+    levels = dependent_levels(numbers, 200, 300, block_size, np.zeros(200, np.uint8)) if dependent else numbers
+    told = {
+        "nothing": {},
+        "a base of zeros": {"has_parent": True, "temporal": True, "base": np.zeros(60_000, np.int32)},
+        "some history": {"has_parent": True, "history": (np.arange(60_000) % 300 == 0).astype(np.uint8)},
+    }[known] | {"dependent": dependent, "block_size": block_size}
+    layer = NncLayer(levels, 200, 300, history_contexts=known == "some history", **told)
+    coded = encode_nnc([[layer]], threads=1)
+    out = np.full_like(levels, 7)
+    decoder = NncLayer(out, 200, 300, **told)
+    assert decode_nnc([[decoder]], coded, threads=1) == [len(coded[0])]
+    np.testing.assert_array_equal(out, levels)
+    assert decoder.block_rows == layer.block_rows
