@@ -5,7 +5,7 @@
 namespace incnnr {
 namespace {
 
-constexpr size_t window = 256;
+constexpr size_t window = 2048;
 
 // One in so many weights is looked at.
 size_t sampling_of(const NncLayer& layer) {
