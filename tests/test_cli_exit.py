@@ -15,7 +15,7 @@ import pytest
 import incnnr
 from incnnr.cli import main
 
-COMMANDS = ["encode", "decode", "watch", "follow", "replay", "inspect", "verify", "demo"]
+COMMANDS = ["encode", "decode", "watch", "follow", "replay", "inspect", "verify", "thin", "demo"]
 
 
 def run(*arguments: object) -> click.testing.Result:

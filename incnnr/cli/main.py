@@ -14,6 +14,7 @@ from incnnr.cli.inspect import inspect
 from incnnr.cli.output import printable
 from incnnr.cli.replay import replay
 from incnnr.cli.signals import sigterm_unwinds
+from incnnr.cli.thin import thin
 from incnnr.cli.verify import verify
 from incnnr.cli.watch import watch
 from incnnr.errors import IncnnrError
@@ -59,5 +60,5 @@ def main() -> None:
     """
 
 
-for command in (encode, decode, watch, follow, replay, inspect, verify, demo):
+for command in (encode, decode, watch, follow, replay, inspect, verify, thin, demo):
     main.add_command(command)

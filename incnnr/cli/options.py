@@ -94,6 +94,14 @@ threads_option = click.option(
     "--threads", type=click.IntRange(min=1), help="Kernel threads.  [default: the cores there are, at most 4]"
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, one object per line.")
+keyframe_option = click.option(
+    "--keyframe-every",
+    type=click.IntRange(min=1),
+    default=500,
+    show_default=True,
+    help="Largest number of entries from one keyframe to the next; there is one sooner once the updates since the last "
+    "add up to its bytes, so that any entry costs at most about two keyframes to read.",
+)
 
 ENCODING_OPTIONS = (
     click.option(
@@ -116,13 +124,6 @@ ENCODING_OPTIONS = (
         show_default=True,
         help="iso makes every update a bitstream of ISO/IEC 15938-17, which needs --qp or --max-error.",
     ),
-    click.option(
-        "--keyframe-every",
-        type=click.IntRange(min=1),
-        default=500,
-        show_default=True,
-        help="Largest number of entries from one keyframe to the next; there is one sooner once the updates since the "
-        "last add up to its bytes, so that any entry costs at most about two keyframes to read.",
-    ),
+    keyframe_option,
     threads_option,
 )

@@ -14,10 +14,11 @@ from incnnr.stream import sink
 from incnnr.stream.entry import Entry
 from incnnr.stream.follow import StreamFollower
 from incnnr.stream.reader import StreamReader
+from incnnr.stream.thinning import thin
 from incnnr.stream.verify import Fault, verify
 from incnnr.stream.writer import StreamWriter, appending, starting
 
-__all__ = ["Entry", "Fault", "StreamFollower", "StreamReader", "StreamWriter", "open", "verify"]
+__all__ = ["Entry", "Fault", "StreamFollower", "StreamReader", "StreamWriter", "open", "thin", "verify"]
 
 
 @overload

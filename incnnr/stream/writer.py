@@ -13,7 +13,7 @@ from incnnr.limits import Limits
 from incnnr.position import Position
 from incnnr.stream import frames, layouts, sink
 from incnnr.stream.cursor import Cursor
-from incnnr.stream.entry import Entry, entry_of, label, pack_fields, pack_part_fields, unpack_fields
+from incnnr.stream.entry import Entry, Label, entry_of, label, pack_fields, pack_part_fields, unpack_fields
 from incnnr.stream.frames import Kind
 from incnnr.stream.scan import Scan
 from incnnr.stream.sink import FileSink, Sink
@@ -120,8 +120,35 @@ class StreamWriter:
         ClosedError
             The writer is closed.
         """
+        return self._append(weights, label(step, name, metadata), sync=sync)
+
+    def copy(self, weights: Mapping[str, Any], entry: Entry, *, sync: bool = True) -> Entry:
+        """Encode `weights` and commit them with another entry's step, name, time and metadata.
+
+        Parameters
+        ----------
+        weights : mapping from str to array
+            As for `append`.
+        entry : Entry
+            Of any stream.
+        sync : bool
+            As for `append`.
+
+        Returns
+        -------
+        Entry
+            What was added.
+
+        Raises
+        ------
+        OSError, ClosedError
+            As by `append`.
+        """
+        said = Label(entry.step, entry.name, entry.metadata, entry.time)
+        return self._append(weights, said, sync=sync)
+
+    def _append(self, weights: Mapping[str, Any], said: Label, *, sync: bool) -> Entry:
         self._check_open()
-        said = label(step, name, metadata)
         keyframe = is_keyframe_due(self._entries, self._keyframe_every)
         layout = getattr(weights, "layout", None)
         update = self._encoder.encode(weights, keyframe=keyframe)
