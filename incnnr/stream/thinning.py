@@ -49,7 +49,7 @@ def thin(
 
     Notes
     -----
-    What an entry decodes to, its step, name, time, metadata and layout stay as they are. Each is coded anew as the exact
+    What an entry decodes to, its step, name, time, metadata and layout stay. Each is coded anew as the exact
     difference to the one before it, so entries of a stream with bounded errors may take more bytes.
 
     Examples
