@@ -1,6 +1,7 @@
 // Coders that only count what their bins cost, in 1/32768 bit.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -59,6 +60,19 @@ constexpr std::array<NncBinCosts, 64> make_row_costs() {
 }
 inline constexpr auto nnc_row_costs = make_row_costs();
 
+template <class CostOfZero>
+uint64_t cost_of_zeros(NncContext& context, size_t n, CostOfZero cost_of_zero) {
+    uint64_t cost = 0;
+    for (size_t left = n; left > 0;) {
+        if (is_settled(context)) return cost + left * cost_of_zero(context);
+        for (size_t few = std::min<size_t>(left, 32); few > 0; --few, --left) {
+            cost += cost_of_zero(context);
+            adapt(context, false);
+        }
+    }
+    return cost;
+}
+
 // Of bins in the order and the contexts of a codeword.
 class NncCounter {
 public:
@@ -73,7 +87,8 @@ public:
 
     template <unsigned length>
     size_t zeros(NncContext* const* cycle, size_t n) {
-        for (size_t i = 0; i < n; ++i) bit(*cycle[i % length], false);
+        for (size_t i = 0; i < length; ++i)
+            cost_ += cost_of_zeros(*cycle[i], (n + length - 1 - i) / length, [](const NncContext& context) { return nnc_row_costs[context.row][0]; });
         return n;
     }
 
@@ -104,10 +119,18 @@ public:
     void add(bool value) {
         for (unsigned i = 0; i < n_followed_; ++i) {
             const unsigned set = followed_[i];
-            costs_[set] += nnc_smooth_costs[nnc_combined_state(contexts_[set].fast, contexts_[set].slow) >> 3][value];
+            costs_[set] += smooth_costs(contexts_[set])[value];
             adapt(contexts_[set], value);
         }
         ++n_bins_;
+    }
+
+    void add_zeros(size_t n) {
+        for (unsigned i = 0; i < n_followed_; ++i) {
+            const unsigned set = followed_[i];
+            costs_[set] += cost_of_zeros(contexts_[set], n, [](const NncContext& context) { return smooth_costs(context)[0]; });
+        }
+        n_bins_ += n;
     }
 
     // Sets of one kind adapt alike and differ in where they begin: from here on the best one stands for all of its kind.
@@ -121,7 +144,7 @@ public:
         }
     }
 
-    unsigned n_bins() const { return n_bins_; }
+    uint64_t n_bins() const { return n_bins_; }
 
     // Where only a sample of the bins has been added, each after the beginning stands for n_each of them.
     double cost(unsigned set, double n_each) const {
@@ -144,6 +167,8 @@ private:
     static constexpr unsigned n_kinds = 4;
     static constexpr uint8_t first_of_kind[n_kinds + 1] = {0, 3, 4, 7, n_nnc_state_sets};
     static constexpr uint8_t kind_of[n_nnc_state_sets] = {0, 0, 0, 1, 2, 2, 2, 3, 3};
+    static const NncBinCosts& smooth_costs(const NncContext& context) { return nnc_smooth_costs[nnc_combined_state(context.fast, context.slow) >> 3]; }
+
     static constexpr double id_cost = 3.0 * nnc_bit_cost;
 
     std::array<NncContext, n_nnc_state_sets> contexts_{};
@@ -151,7 +176,7 @@ private:
     std::array<uint64_t, n_nnc_state_sets> early_costs_{};
     std::array<uint8_t, n_nnc_state_sets> followed_ = {0, 1, 2, 3, 4, 5, 6, 7, 8};
     unsigned n_followed_ = n_nnc_state_sets;
-    unsigned n_bins_ = 0;
+    uint64_t n_bins_ = 0;
 };
 
 // Of bins with every state set: contexts only name the bins' places.
@@ -159,19 +184,20 @@ class NncSetTrial {
 public:
     static constexpr bool is_encoder = true;
 
-    NncSetTrial(std::vector<NncSetCosts>& sets, const NncContext* first, bool is_sample) : sets_(&sets), first_(first), is_sample_(is_sample) {}
+    // All sets are followed to the end of small layers only.
+    NncSetTrial(std::vector<NncSetCosts>& sets, const NncContext* first, bool narrows) : sets_(&sets), first_(first), narrows_(narrows) {}
 
     bool bit(NncContext& context, bool value) {
-        constexpr unsigned n_early = 512;
-        NncSetCosts& costs = (*sets_)[static_cast<size_t>(&context - first_)];
+        NncSetCosts& costs = costs_of(context);
         costs.add(value);
-        if (is_sample_ && costs.n_bins() == n_early) costs.end_of_beginning();
+        if (narrows_ && costs.n_bins() == n_early) costs.end_of_beginning();
         return value;
     }
     bool even_bit(NncContext& context, bool value) { return bit(context, value); }
+
     template <unsigned length>
     size_t zeros(NncContext* const* cycle, size_t n) {
-        for (size_t i = 0; i < n; ++i) bit(*cycle[i % length], false);
+        for (size_t i = 0; i < length; ++i) add_zeros(costs_of(*cycle[i]), (n + length - 1 - i) / length);
         return n;
     }
 
@@ -183,10 +209,21 @@ public:
     uint64_t n_bypass() const { return n_bypass_; }
 
 private:
+    static constexpr uint64_t n_early = 512;
+
+    NncSetCosts& costs_of(const NncContext& context) const { return (*sets_)[static_cast<size_t>(&context - first_)]; }
+
+    void add_zeros(NncSetCosts& costs, size_t n) const {
+        const uint64_t early = std::min<uint64_t>(n, n_early - std::min(n_early, costs.n_bins()));
+        costs.add_zeros(early);
+        if (narrows_ && early > 0 && costs.n_bins() == n_early) costs.end_of_beginning();
+        costs.add_zeros(n - early);
+    }
+
     std::vector<NncSetCosts>* sets_;
     const NncContext* first_;
     uint64_t n_bypass_ = 0;
-    bool is_sample_;
+    bool narrows_;
 };
 
 }  // namespace incnnr

@@ -7,10 +7,24 @@ namespace {
 
 constexpr size_t window = 2048;
 
-// One in so many weights is looked at.
+// About as many bins as the weights have, remainders aside.
+uint64_t estimated_bins(const NncLayer& layer) {
+    const auto most = int64_t{layer.n_greater_flags};
+    uint64_t n = 0;
+    for (size_t i = 0; i < layer.height * layer.width; ++i) {
+        const int64_t magnitude = std::abs(int64_t{layer.levels[i]}) >> layer.dependent;
+        n += 1 + static_cast<uint64_t>(magnitude ? 1 + std::min(magnitude, most) : 0);
+    }
+    return n;
+}
+
+bool is_large(const NncLayer& layer) { return layer.height * layer.width > 8192; }
+
+// One in so many weights is looked at. Counted in bins, as it takes many weights to learn something of a sparse layer.
 size_t sampling_of(const NncLayer& layer) {
-    const size_t n = layer.height * layer.width;
-    return std::max<size_t>(1, n / (8192 + n / 32));
+    if (!is_large(layer)) return 1;
+    const uint64_t n_bins = estimated_bins(layer);
+    return std::max<size_t>(1, n_bins / (49152 + n_bins / 32));
 }
 
 // Tries every state set on a layer's weights: on all, or on windows spread evenly. Where contexts restart, a window is a
@@ -19,7 +33,7 @@ class SetTrial {
 public:
     explicit SetTrial(const NncLayer& layer)
         : layer_(layer), scan_(layer), every_(sampling_of(layer)), contexts_(NncContexts{layer.n_greater_flags}.count()), sets_(contexts_.size()),
-          trial_(sets_, contexts_.data(), every_ > 1 && !scan_.resets), try_levels_(level_function<NncSetTrial>(layer)) {
+          trial_(sets_, contexts_.data(), is_large(layer) && !scan_.resets), try_levels_(level_function<NncSetTrial>(layer)) {
         for (size_t i = 0; i < scan_.n_block_rows; ++i) {
             takes_row_ = i % every_ == 0;
             if (scan_.resets && takes_row_)
@@ -28,8 +42,6 @@ public:
             scan_.visit_block_row(i, *this);
         }
     }
-
-    bool is_sample() const { return every_ > 1; }
 
     std::vector<uint8_t> best_sets() const {
         std::vector<uint8_t> best;
@@ -84,7 +96,7 @@ double cost_with_sets(NncLayer& layer, const SetTrial& trial) {
     NncCounter counter;
     LayerCoder<NncCounter> parts(counter, layer);
     parts.code_header();
-    if (trial.is_sample()) return static_cast<double>(counter.cost()) + trial.cost(layer.state_sets);
+    if (is_large(layer)) return static_cast<double>(counter.cost()) + trial.cost(layer.state_sets);
     parts.code_weights();
     return static_cast<double>(counter.cost());
 }
