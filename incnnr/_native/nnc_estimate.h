@@ -209,7 +209,7 @@ public:
     uint64_t n_bypass() const { return n_bypass_; }
 
 private:
-    static constexpr uint64_t n_early = 512;
+    static constexpr uint64_t n_early = 256;
 
     NncSetCosts& costs_of(const NncContext& context) const { return (*sets_)[static_cast<size_t>(&context - first_)]; }
 

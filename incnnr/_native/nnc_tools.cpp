@@ -33,7 +33,7 @@ class SetTrial {
 public:
     explicit SetTrial(const NncLayer& layer)
         : layer_(layer), scan_(layer), every_(sampling_of(layer)), contexts_(NncContexts{layer.n_greater_flags}.count()), sets_(contexts_.size()),
-          trial_(sets_, contexts_.data(), is_large(layer) && !scan_.resets), try_levels_(level_function<NncSetTrial>(layer)) {
+          trial_(sets_, contexts_.data(), !scan_.resets), try_levels_(level_function<NncSetTrial>(layer)) {
         for (size_t i = 0; i < scan_.n_block_rows; ++i) {
             takes_row_ = i % every_ == 0;
             if (scan_.resets && takes_row_)
@@ -91,27 +91,38 @@ private:
     size_t n_seen_ = 0, n_taken_ = 0;
 };
 
-// What a layer costs with its sets: counted, where that does not take long.
-double cost_with_sets(NncLayer& layer, const SetTrial& trial) {
+double estimated_cost(NncLayer& layer, const SetTrial& trial) {
+    NncCounter counter;
+    LayerCoder<NncCounter>(counter, layer).code_header();
+    return static_cast<double>(counter.cost()) + trial.cost(layer.state_sets);
+}
+
+double counted_cost(NncLayer& layer) {
     NncCounter counter;
     LayerCoder<NncCounter> parts(counter, layer);
     parts.code_header();
-    if (is_large(layer)) return static_cast<double>(counter.cost()) + trial.cost(layer.state_sets);
     parts.code_weights();
     return static_cast<double>(counter.cost());
 }
 
 // Fills the state sets and returns what the layer costs then. Each set has been weighed by itself: together, and with the
-// flags that say which there are, they may still be worth less than none. Within a bit, the estimate cannot tell.
+// flags that say which there are, they may still be worth less than none. Where it is close, bins are counted, if that
+// does not take long; within a bit, the estimate cannot tell.
 double choose_state_sets(NncLayer& layer) {
+    constexpr double close = 48.0 * nnc_bit_cost;
     const SetTrial trial(layer);
     layer.state_sets.clear();
-    const double cost_of_none = cost_with_sets(layer, trial);
+    double cost_of_none = estimated_cost(layer, trial);
     layer.state_sets = trial.best_sets();
-    const double cost_of_best = cost_with_sets(layer, trial);
-    if (cost_of_best < cost_of_none + nnc_bit_cost) return cost_of_best;
+    double cost_of_best = estimated_cost(layer, trial);
+    const bool counts = !is_large(layer) && cost_of_best > cost_of_none - close;
+    if (counts) cost_of_best = counted_cost(layer);
+    const std::vector<uint8_t> best = std::move(layer.state_sets);
     layer.state_sets.clear();
-    return cost_of_none;
+    if (counts) cost_of_none = counted_cost(layer);
+    if (cost_of_best >= cost_of_none + nnc_bit_cost) return cost_of_none;
+    layer.state_sets = best;
+    return cost_of_best;
 }
 
 struct Candidate {

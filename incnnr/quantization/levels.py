@@ -93,8 +93,10 @@ def reconstruct(levels: Levels, step_size: float) -> NDArray[np.float32]:
     >>> reconstruct(np.int32([3, -2]), 0.25)
     array([ 0.75, -0.5 ], dtype=float32)
     """
+    weights = levels.astype(np.float32)
     with np.errstate(over="ignore", under="ignore"):
-        return np.asarray(levels.astype(np.float32) * np.float32(step_size))
+        weights *= np.float32(step_size)
+    return weights
 
 
 def _within_range(job: Quantization, levels: Levels, threads: int) -> Levels:

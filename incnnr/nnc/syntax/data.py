@@ -57,6 +57,7 @@ class DecompressedDataFormat(IntEnum):
     FLOAT64 = 9
 
 
+_DECOMPOSED = int(ParameterTypes.DECOMPOSED)  # asked for often, and flags are slow to ask
 _WITH_CODEBOOK = (PayloadType.FLOAT, PayloadType.BLOCK)
 _LAST_SCAN_ORDER = 4
 _MAX_WEIGHTS = 1 << 60  # so that numpy can count the bytes of the tensor
@@ -305,7 +306,7 @@ class DataUnit(SyntaxUnit):
         return dimensions[:1]
 
     def _is_decomposed(self) -> bool:
-        return bool(self.compressed_parameter_types & ParameterTypes.DECOMPOSED)
+        return bool(self.compressed_parameter_types & _DECOMPOSED)
 
     def _is_factor(self) -> bool:
         return self._is_decomposed() and self.nnr_compressed_data_unit_payload_type != PayloadType.BLOCK
