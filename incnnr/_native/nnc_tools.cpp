@@ -151,21 +151,45 @@ std::vector<uint8_t> rows_of_zeros(const NncLayer& layer) {
     return rows;
 }
 
+constexpr double clearly_less = 0.4, clearly_more = 2.5;
+
+// How many times the bits of flags for all rows the zeros would take in those that have nothing else, roughly. Contexts
+// soon expect nothing but zeros in such a row, so that most of them are cheap.
+double worth_of_row_flags(const NncLayer& layer, const std::vector<uint8_t>& rows) {
+    constexpr double settled_zero = 0.03, flag = 1.5;
+    constexpr size_t unsettled = 32;
+    const auto n_rows = static_cast<size_t>(std::count(rows.begin(), rows.end(), 1));
+    const size_t n_coded = (layer.height - n_rows) * layer.width;
+    if (n_rows == 0 || n_coded == 0) return n_rows > 0 ? clearly_more : 0;
+    const size_t n_weights = layer.height * layer.width;
+    const auto n_nonzero = n_weights - static_cast<size_t>(std::count(layer.levels, layer.levels + n_weights, 0));
+    const double share = static_cast<double>(n_nonzero) / static_cast<double>(n_coded);
+    const double zero = 1.44 * share * (1 + share / 2);  // about -log2(1 - share)
+    const size_t n_settled = layer.width - std::min(layer.width, unsettled);
+    const double row = static_cast<double>(layer.width - n_settled) * zero + static_cast<double>(n_settled) * std::min(zero, settled_zero);
+    const double octaves = 32 - __builtin_clz(static_cast<unsigned>(layer.height / n_rows));
+    return row / (octaves + flag);
+}
+
 Candidate best_candidate(NncLayer layer) {
     const bool chooses_rows = has_preamble(layer) && !rows_are_fixed(layer);
+    double worth = 0;
     layer.history_contexts = false;
-    if (chooses_rows) layer.row_skip = false;
+    if (chooses_rows) {
+        layer.skipped_rows = rows_of_zeros(layer);
+        worth = worth_of_row_flags(layer, layer.skipped_rows);
+        layer.row_skip = worth >= clearly_more;
+    }
     Candidate best(layer);
+    if (chooses_rows && worth > clearly_less && worth < clearly_more) {
+        layer.row_skip = true;
+        best.replace_if_cheaper(Candidate(layer));
+    }
+    if (!best.layer.row_skip && chooses_rows) best.layer.skipped_rows.clear();
+    layer = best.layer;
     if (has_preamble(layer) && layer.has_parent && layer.history) {
         layer.history_contexts = true;
         best.replace_if_cheaper(Candidate(layer));
-    }
-    if (chooses_rows) {
-        layer = best.layer;
-        layer.skipped_rows = rows_of_zeros(layer);
-        layer.row_skip = std::count(layer.skipped_rows.begin(), layer.skipped_rows.end(), 1) > 0;
-        if (layer.row_skip) best.replace_if_cheaper(Candidate(layer));
-        if (!best.layer.row_skip) best.layer.skipped_rows.clear();
     }
     return best;
 }
