@@ -6,11 +6,12 @@ import pytest
 import zstandard
 
 from incnnr import Decoder, Encoder, IncnnrError, Limits, Update
-from incnnr.coding import SLICE_CONTEXTS_BYTES
+from incnnr.coding import Coding, contexts_bytes, history_bytes
 from incnnr.errors import BitstreamError, CorruptError, LimitExceededError, TruncatedError, UnsupportedError
 from incnnr.incremental.state import chain_of
 from incnnr.incremental.syntax import START, Begin, Data, End, pack_varint
 from incnnr.nnc.units import UnitType, pack_unit
+from incnnr.tensors import Kind
 from tests.crafted import resealed
 from tests.weights import exact, trained
 
@@ -156,7 +157,7 @@ def test_slices_that_are_missing_or_too_many_are_corrupt():
 
 def test_other_versions_profiles_and_units_are_unsupported():
     data = bytearray(Encoder().encode({"w": np.ones(3)}).data)
-    for at, value in ((3, 2), (7, 2), (8, 0x80)):
+    for at, value in ((3, 2), (7, 1), (8, 0x80)):
         changed = bytearray(data)
         changed[at] = value
         with pytest.raises(UnsupportedError):
@@ -178,7 +179,7 @@ def test_bytes_behind_the_end_are_refused():
 def test_limits_bound_the_model_its_tensors_names_and_dimensions():
     weights = {"weight": np.ones((2, 3), np.float32), "b": np.ones(1, np.float32)}
     data = bytes(Encoder().encode(weights))
-    n_bytes = 28 + 2 * SLICE_CONTEXTS_BYTES
+    n_bytes = 28 + 2 * (contexts_bytes(Kind.FLOAT32, Coding.INTER) + history_bytes(0))
     assert len(Decoder(limits=Limits(model_bytes=n_bytes, tensors=2, rank=2, name_bytes=6)).decode(data)) == 2
     for limits in (Limits(model_bytes=n_bytes - 1), Limits(tensors=1), Limits(rank=1), Limits(name_bytes=5)):
         decoder = Decoder(limits=limits)

@@ -27,7 +27,7 @@ def round_trip(kind, coding, source, reference=None, **options):
     results = []
     for coded in (None, "decode"):
         result = np.empty(len(source), np.uint8)
-        arrays = {"result": result, "reference": reference, "contexts": fresh_slice_contexts()}
+        arrays = {"result": result, "reference": reference, "contexts": fresh_slice_contexts(kind, coding)}
         given = {} if coded else {"source": source}
         segment = _core.Segment(kind, coding, n, **arrays, **given, **options)
         if coded is None:
@@ -63,9 +63,10 @@ def test_reconstruction_rounds_once_to_nearest_even(dtype):
 
 def test_an_empty_codeword_decodes_to_something_and_extra_bytes_are_corrupt():
     segment = _core.Segment(Kind.UINT8, Coding.INTRA, 3, result=np.empty(3, np.uint8))
-    decode_codewords([[segment]], [memoryview(b"")], 1)
-    with pytest.raises(CorruptError):
-        decode_codewords([[segment]], [memoryview(bytes(100))], 1)
+    decode_codewords([[segment]], [memoryview(b"\0")], 1)
+    for coded in (bytes(100), b"\1\0", b"\1", b"", b"\xff" * 20):
+        with pytest.raises(CorruptError):
+            decode_codewords([[segment]], [memoryview(coded)], 1)
 
 
 def test_arrays_of_the_wrong_size_are_refused():

@@ -2,11 +2,10 @@
 // remainder whose prefix has contexts and whose suffix is sent as it is.
 #pragma once
 
+#include "change_rates.h"
 #include "engine.h"
 
 namespace incnnr {
-
-constexpr unsigned n_buckets = 64;
 
 // The prefix of a remainder of up to 32 bits has a context for each length; longer lengths share one between four.
 constexpr unsigned n_prefix_contexts = 40;
@@ -22,6 +21,8 @@ struct ResidualContexts {
     };
     Bucket buckets[n_buckets];
     Context negative;
+
+    void reset() { reset_contexts(reinterpret_cast<Context*>(this), sizeof(*this) / sizeof(Context)); }
 };
 static_assert(sizeof(ResidualContexts) % sizeof(Context) == 0);
 

@@ -38,7 +38,7 @@ auto checked_data(nb::handle array, size_t n_bytes, const char* what, std::vecto
 }
 
 void make_segment(BoundSegment* self, unsigned kind, unsigned coding, size_t n_elements, nb::handle result, nb::handle source,
-                  nb::handle reference, nb::handle contexts, double step_size, double max_error) {
+                  nb::handle reference, nb::handle contexts, nb::handle history, double step_size, double max_error) {
     if (kind >= incnnr::n_kinds || coding > 2) throw nb::value_error("no such kind or coding");
     new (self) BoundSegment{};
     incnnr::Segment& s = self->native;
@@ -49,8 +49,8 @@ void make_segment(BoundSegment* self, unsigned kind, unsigned coding, size_t n_e
     s.result = checked_data<WritableBytes>(result, n_bytes, "result has the wrong size", self->alive);
     s.source = checked_data<ReadOnlyBytes>(source, n_bytes, "source has the wrong size", self->alive);
     s.reference = checked_data<ReadOnlyBytes>(reference, n_bytes, "reference has the wrong size", self->alive);
-    const size_t context_bytes = incnnr::contexts_per_slice * sizeof(incnnr::Context);
-    s.contexts = reinterpret_cast<incnnr::Context*>(checked_data<WritableBytes>(contexts, context_bytes, "contexts have the wrong size", self->alive));
+    s.contexts = checked_data<WritableBytes>(contexts, incnnr::contexts_bytes(s.kind, s.coding), "contexts have the wrong size", self->alive);
+    s.history = checked_data<WritableBytes>(history, incnnr::history_bytes(n_elements), "history has the wrong size", self->alive);
     s.step_size = step_size;
     s.max_error = max_error;
     if (s.coding == incnnr::Coding::inter && s.reference == nullptr) throw nb::value_error("inter coding needs a reference");
@@ -166,6 +166,21 @@ nb::bytes encode_flags(ReadOnlyBytes flags, ReadOnlyBytes last_flags, WritableBy
 void decode_flags(ReadOnlyBytes coded, WritableBytes flags, ReadOnlyBytes last_flags, WritableBytes contexts) {
     if (flags.size() != last_flags.size()) throw nb::value_error("one context per flag is needed");
     raise_unless_ok(incnnr::decode_flags(coded.data(), coded.size(), last_flags.data(), flags.size(), contexts_in(contexts, last_flags), flags.data()));
+}
+
+size_t contexts_bytes(unsigned kind, unsigned coding) {
+    if (kind >= incnnr::n_kinds || coding > 2) throw nb::value_error("no such kind or coding");
+    return incnnr::contexts_bytes(static_cast<incnnr::Kind>(kind), static_cast<incnnr::Coding>(coding));
+}
+
+void reset_slice_contexts(unsigned kind, unsigned coding, WritableBytes contexts) {
+    if (contexts.size() != contexts_bytes(kind, coding)) throw nb::value_error("contexts have the wrong size");
+    incnnr::reset_contexts(static_cast<incnnr::Kind>(kind), static_cast<incnnr::Coding>(coding), contexts.data());
+}
+
+void reset_history(size_t n_elements, WritableBytes history) {
+    if (history.size() != incnnr::history_bytes(n_elements)) throw nb::value_error("history has the wrong size");
+    incnnr::reset_history(n_elements, history.data());
 }
 
 void reset_contexts(WritableBytes contexts) {
@@ -346,10 +361,9 @@ uint64_t xxh64(ReadOnlyBytes data, uint64_t seed) {
 
 NB_MODULE(_core, m) {
     m.attr("CONTEXT_BYTES") = sizeof(incnnr::Context);
-    m.attr("SLICE_CONTEXTS_BYTES") = incnnr::contexts_per_slice * sizeof(incnnr::Context);
     nb::class_<BoundSegment>(m, "Segment")
         .def("__init__", &make_segment, nb::arg("kind"), nb::arg("coding"), nb::arg("n_elements"), nb::kw_only(), nb::arg("result") = nb::none(),
-             nb::arg("source") = nb::none(), nb::arg("reference") = nb::none(), nb::arg("contexts") = nb::none(), nb::arg("step_size") = 0.0,
+             nb::arg("source") = nb::none(), nb::arg("reference") = nb::none(), nb::arg("contexts") = nb::none(), nb::arg("history") = nb::none(), nb::arg("step_size") = 0.0,
              nb::arg("max_error") = std::numeric_limits<double>::infinity())
         .def_prop_ro("digest", [](const BoundSegment& s) { return s.native.digest; })
         .def_prop_ro("n_changed", [](const BoundSegment& s) { return s.native.n_changed; })
@@ -360,6 +374,10 @@ NB_MODULE(_core, m) {
     m.def("encode_flags", &encode_flags, nb::arg("flags"), nb::arg("last_flags"), nb::arg("contexts"));
     m.def("decode_flags", &decode_flags, nb::arg("coded"), nb::arg("flags"), nb::arg("last_flags"), nb::arg("contexts"));
     m.def("reset_contexts", &reset_contexts, nb::arg("contexts"));
+    m.def("contexts_bytes", &contexts_bytes, nb::arg("kind"), nb::arg("coding"));
+    m.def("reset_slice_contexts", &reset_slice_contexts, nb::arg("kind"), nb::arg("coding"), nb::arg("contexts"));
+    m.def("history_bytes", &incnnr::history_bytes, nb::arg("n_elements"));
+    m.def("reset_history", &reset_history, nb::arg("n_elements"), nb::arg("history"));
     nb::class_<BoundLayer>(m, "NncLayer")
         .def("__init__", &make_layer, nb::arg("levels").none(), nb::arg("height"), nb::arg("width"), nb::kw_only(), nb::arg("qp_bits") = 0,
              nb::arg("qp_delta") = 0, nb::arg("block_size") = 0, nb::arg("n_greater_flags") = 11, nb::arg("n_remainder_sets") = 31,

@@ -7,8 +7,6 @@
 
 namespace incnnr {
 
-const size_t contexts_per_slice = sizeof(ResidualContexts) / sizeof(Context);
-
 namespace {
 
 // Large enough to be worth leaving out of the many codewords that hold only differences.
@@ -21,25 +19,41 @@ Status make_intra_contexts(const Codeword& codeword, std::unique_ptr<IntraContex
     return Status::ok;
 }
 
+// The size of the bulk, the bulk, the arithmetic codeword.
+Status join(const ByteSink& arithmetic, const ByteSink& bulk, Codeword& codeword) {
+    ByteSink whole;
+    if (arithmetic.failed() || bulk.failed() || !whole.reserve(most_varint_bytes + bulk.size() + arithmetic.size())) return Status::out_of_memory;
+    put_varint(whole, bulk.size());
+    whole.put(bulk);
+    whole.put(arithmetic);
+    codeword.n_bytes = whole.size();
+    codeword.bytes = whole.release();
+    return Status::ok;
+}
+
 Status encode_codeword(Codeword& codeword) {
     std::unique_ptr<IntraContexts> intra;
     if (const Status status = make_intra_contexts(codeword, intra); status != Status::ok) return status;
-    ByteSink sink;
-    Encoder coder(sink);
-    for (size_t i = 0; i < codeword.n_segments; ++i) encode_segment(coder, codeword.segments[i], intra.get());
+    ByteSink arithmetic_sink, bulk_sink;
+    Encoder coder(arithmetic_sink);
+    BulkEncoder bulk(bulk_sink);
+    for (size_t i = 0; i < codeword.n_segments; ++i) encode_segment(coder, bulk, codeword.segments[i], intra.get());
     coder.finish();
-    if (sink.failed()) return Status::out_of_memory;
-    codeword.n_bytes = sink.size();
-    codeword.bytes = sink.release();
-    return Status::ok;
+    bulk.finish();
+    return join(arithmetic_sink, bulk_sink, codeword);
 }
 
 Status decode_codeword(Codeword& codeword) {
     std::unique_ptr<IntraContexts> intra;
     if (const Status status = make_intra_contexts(codeword, intra); status != Status::ok) return status;
-    Decoder coder(codeword.bytes, codeword.n_bytes);
-    for (size_t i = 0; i < codeword.n_segments; ++i) decode_segment(coder, codeword.segments[i], intra.get());
-    return coder.finish();
+    const uint8_t* start = codeword.bytes;
+    const uint8_t* const end = start + codeword.n_bytes;
+    uint64_t bulk_bytes = 0;
+    if (!take_varint(start, end, bulk_bytes) || bulk_bytes > static_cast<size_t>(end - start)) return Status::corrupt;
+    BulkDecoder bulk(start, bulk_bytes);
+    Decoder coder(start + bulk_bytes, static_cast<size_t>(end - start) - bulk_bytes);
+    for (size_t i = 0; i < codeword.n_segments; ++i) decode_segment(coder, bulk, codeword.segments[i], intra.get());
+    return bulk.finish() == Status::ok ? coder.finish() : Status::corrupt;
 }
 
 template <class CodeOne>

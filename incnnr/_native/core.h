@@ -41,9 +41,14 @@ struct Context {
     uint32_t slow;  // probability of a one, adapting slowly
 };
 
-// Contexts that belong to one slice and live on from update to update.
-extern const size_t contexts_per_slice;
 void reset_contexts(Context* contexts, size_t n);
+
+// What is learned about one slice and lives on from update to update: contexts, which differ with the coding (none for
+// Coding::intra), and for Coding::inter, if wanted, the history of its elements. Opaque outside of the kernels.
+size_t contexts_bytes(Kind kind, Coding coding);
+void reset_contexts(Kind kind, Coding coding, uint8_t* contexts);
+size_t history_bytes(size_t n_elements);
+void reset_history(size_t n_elements, uint8_t* history);
 
 // One slice of one tensor. Elements are little-endian, arrays need no alignment.
 struct Segment {
@@ -52,8 +57,10 @@ struct Segment {
     size_t n_elements;
     const uint8_t* reference;  // what the decoder holds; null stands for zeros (never null with Coding::inter)
     const uint8_t* source;     // encoding only: the new values
-    uint8_t* result;           // written: what the decoder holds afterwards; must not overlap the inputs
-    Context* contexts;         // contexts_per_slice of them, advanced in place (unused by Coding::intra)
+    uint8_t* result;           // written: what the decoder holds afterwards; apart from the inputs, but for what
+                               // decoding Coding::inter may write over its reference
+    uint8_t* contexts;         // advanced in place; aligned to 8 bytes (null with Coding::intra)
+    uint8_t* history;          // advanced in place; aligned to 8 bytes, null for none
     double step_size;          // Coding::quantized only
     double max_error;          // Coding::quantized, encoding only: bound of |result - source|; infinity for none
     // Filled in:

@@ -35,6 +35,17 @@ public:
         for (unsigned i = n_bytes; i-- > 0;) data_[size_++] = static_cast<uint8_t>(value >> (8 * i));
     }
 
+    void put_little_endian(uint64_t value, unsigned n_bytes) {
+        if (!reserve(n_bytes)) return;
+        for (unsigned i = 0; i < n_bytes; ++i) data_[size_++] = static_cast<uint8_t>(value >> (8 * i));
+    }
+
+    void put(const ByteSink& other) {
+        if (other.size_ == 0 || !reserve(other.size_)) return;
+        std::memcpy(data_ + size_, other.data_, other.size_);
+        size_ += other.size_;
+    }
+
     void add_carry() {
         for (size_t i = size_; i-- > 0;)
             if (++data_[i] != 0) return;
@@ -82,6 +93,18 @@ public:
         return value;
     }
 
+    // The same for bits that are hard to guess: without branches.
+    template <class R>
+    bool even_bit(Context& context, bool value) {
+        const uint64_t bound = range_ - (range_ >> probability_bits) * probability_of_one(context);
+        const uint64_t mask = 0 - uint64_t{value};
+        advance(bound & mask);
+        range_ = bound + ((range_ - 2 * bound) & mask);
+        renormalize();
+        adapt<R>(context, value);
+        return value;
+    }
+
     // n_bits equally likely bits, most significant first.
     uint64_t bypass(unsigned n_bits, uint64_t value) {
         for (unsigned left = n_bits; left > 0;) {
@@ -92,6 +115,14 @@ public:
             renormalize();
         }
         return value;
+    }
+
+    // A symbol that takes [low, low + size) of [0, total), total <= 2^24, size > 0.
+    void interval(uint32_t low, uint32_t size, uint32_t total) {
+        const uint64_t unit = range_ / total;
+        advance(unit * low);
+        range_ = low + size == total ? range_ - unit * low : unit * size;
+        renormalize();
     }
 
     void finish() {
@@ -148,6 +179,18 @@ public:
         return value;
     }
 
+    template <class R>
+    bool even_bit(Context& context, bool) {
+        const uint64_t bound = range_ - (range_ >> probability_bits) * probability_of_one(context);
+        const bool value = value_ >= bound;
+        const uint64_t mask = 0 - uint64_t{value};
+        value_ -= bound & mask;
+        range_ = bound + ((range_ - 2 * bound) & mask);
+        renormalize();
+        adapt<R>(context, value);
+        return value;
+    }
+
     uint64_t bypass(unsigned n_bits, uint64_t) {
         uint64_t value = 0;
         for (unsigned left = n_bits; left > 0;) {
@@ -160,6 +203,19 @@ public:
             renormalize();
         }
         return value;
+    }
+
+    // A number in the interval of the next symbol, which interval() then takes.
+    uint32_t target(uint32_t total) {
+        unit_ = range_ / total;
+        return static_cast<uint32_t>(std::min<uint64_t>(value_ / unit_, total - 1));
+    }
+
+    void interval(uint32_t low, uint32_t size, uint32_t total) {
+        const uint64_t unit = unit_;
+        value_ -= unit * low;
+        range_ = low + size == total ? range_ - unit * low : unit * size;
+        renormalize();
     }
 
     // A codeword is used up when its last byte has been looked at: more bytes than that came from nowhere.
@@ -187,6 +243,7 @@ private:
     const uint8_t* end_;
     uint64_t value_;
     uint64_t range_ = ~uint64_t{0};
+    uint64_t unit_ = 0;  // of the symbol that target() looked at
 };
 
 }  // namespace incnnr

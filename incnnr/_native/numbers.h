@@ -95,6 +95,28 @@ template <> struct NumberOf<Kind::bfloat16> : Number<uint16_t, Signedness::sign_
 template <> struct NumberOf<Kind::float32> : Number<uint32_t, Signedness::sign_bit, 23> {};
 template <> struct NumberOf<Kind::float64> : Number<uint64_t, Signedness::sign_bit, 52> {};
 
+// Calls f(std::integral_constant<Kind, kind>{}).
+template <class F>
+auto with_kind(Kind kind, F&& f) {
+    switch (kind) {
+        case Kind::uint8: return f(std::integral_constant<Kind, Kind::uint8>{});
+        case Kind::uint16: return f(std::integral_constant<Kind, Kind::uint16>{});
+        case Kind::uint32: return f(std::integral_constant<Kind, Kind::uint32>{});
+        case Kind::uint64: return f(std::integral_constant<Kind, Kind::uint64>{});
+        case Kind::int8: return f(std::integral_constant<Kind, Kind::int8>{});
+        case Kind::int16: return f(std::integral_constant<Kind, Kind::int16>{});
+        case Kind::int32: return f(std::integral_constant<Kind, Kind::int32>{});
+        case Kind::int64: return f(std::integral_constant<Kind, Kind::int64>{});
+        case Kind::float8_e4m3: return f(std::integral_constant<Kind, Kind::float8_e4m3>{});
+        case Kind::float8_e5m2: return f(std::integral_constant<Kind, Kind::float8_e5m2>{});
+        case Kind::float16: return f(std::integral_constant<Kind, Kind::float16>{});
+        case Kind::bfloat16: return f(std::integral_constant<Kind, Kind::bfloat16>{});
+        case Kind::float32: return f(std::integral_constant<Kind, Kind::float32>{});
+        case Kind::float64: break;
+    }
+    return f(std::integral_constant<Kind, Kind::float64>{});
+}
+
 template <class To, class From>
 inline To bit_cast(const From& from) {
     static_assert(sizeof(To) == sizeof(From));

@@ -4,55 +4,18 @@
 #include <cstring>
 #include <limits>
 
+#include "differences.h"
 #include "numbers.h"
 #include "xxh64.h"
 
 namespace incnnr {
 namespace {
 
-// Calls f(std::integral_constant<Kind, kind>{}).
-template <class F>
-auto with_kind(Kind kind, F&& f) {
-    switch (kind) {
-        case Kind::uint8: return f(std::integral_constant<Kind, Kind::uint8>{});
-        case Kind::uint16: return f(std::integral_constant<Kind, Kind::uint16>{});
-        case Kind::uint32: return f(std::integral_constant<Kind, Kind::uint32>{});
-        case Kind::uint64: return f(std::integral_constant<Kind, Kind::uint64>{});
-        case Kind::int8: return f(std::integral_constant<Kind, Kind::int8>{});
-        case Kind::int16: return f(std::integral_constant<Kind, Kind::int16>{});
-        case Kind::int32: return f(std::integral_constant<Kind, Kind::int32>{});
-        case Kind::int64: return f(std::integral_constant<Kind, Kind::int64>{});
-        case Kind::float8_e4m3: return f(std::integral_constant<Kind, Kind::float8_e4m3>{});
-        case Kind::float8_e5m2: return f(std::integral_constant<Kind, Kind::float8_e5m2>{});
-        case Kind::float16: return f(std::integral_constant<Kind, Kind::float16>{});
-        case Kind::bfloat16: return f(std::integral_constant<Kind, Kind::bfloat16>{});
-        case Kind::float32: return f(std::integral_constant<Kind, Kind::float32>{});
-        case Kind::float64: break;
-    }
-    return f(std::integral_constant<Kind, Kind::float64>{});
-}
-
 // An element of an array that may be absent, which stands for zeros.
 template <Kind kind>
 typename NumberOf<kind>::Word element_or_zero(const uint8_t* array, size_t i) {
     using Word = typename NumberOf<kind>::Word;
     return array == nullptr ? Word{0} : NumberOf<kind>::load(array, i);
-}
-
-// ---- inter ----------------------------------------------------------------------------------------------------------
-
-template <Kind kind, class Coder>
-void code_inter(Coder& coder, Segment& segment) {
-    using N = NumberOf<kind>;
-    auto& contexts = *reinterpret_cast<ResidualContexts*>(segment.contexts);
-    for (size_t i = 0; i < segment.n_elements; ++i) {
-        const auto from = N::load(segment.reference, i);
-        int64_t difference = 0;
-        if constexpr (Coder::is_encoder) difference = N::difference(N::load(segment.source, i), from);
-        difference = code_residual(coder, contexts, N::bucket(from), difference);
-        segment.n_changed += difference != 0;
-        N::store(segment.result, i, N::displaced(from, difference));
-    }
 }
 
 // ---- intra ----------------------------------------------------------------------------------------------------------
@@ -118,7 +81,7 @@ template <Kind kind, class Coder>
 void code_intra_integers(Coder& coder, Segment& segment) {
     using N = NumberOf<kind>;
     ResidualContexts contexts;
-    reset_contexts(reinterpret_cast<Context*>(&contexts), contexts_per_slice);
+    contexts.reset();
     typename N::Word before = 0;
     for (size_t i = 0; i < segment.n_elements; ++i) {
         int64_t difference = 0;
@@ -234,7 +197,7 @@ template <Kind kind, class Coder>
 void code_corrections(Coder& coder, Segment& segment) {
     using N = NumberOf<kind>;
     ResidualContexts contexts;
-    reset_contexts(reinterpret_cast<Context*>(&contexts), contexts_per_slice);
+    contexts.reset();
     for (size_t i = 0; i < segment.n_elements; ++i) {
         const auto got = N::load(segment.result, i);
         int64_t difference = 0;
@@ -264,15 +227,13 @@ void code_quantized(Coder& coder, Segment& segment) {
 // ---------------------------------------------------------------------------------------------------------------------
 
 template <class Coder>
-void code_segment(Coder& coder, Segment& segment, IntraContexts* intra) {
+void code_values(Coder& coder, Segment& segment, IntraContexts* intra) {
     segment.n_changed = 0;
     segment.largest_error = 0;
     with_kind(segment.kind, [&](auto constant) {
         constexpr Kind kind = decltype(constant)::value;
         if (segment.coding == Coding::intra) {
             code_intra<kind>(coder, segment, *intra);
-        } else if (segment.coding == Coding::inter) {
-            code_inter<kind>(coder, segment);
         } else if constexpr (has_real(kind)) {
             code_quantized<kind>(coder, segment);
         }
@@ -294,8 +255,15 @@ bool quantization_changes(const Segment& segment) {
 
 }  // namespace
 
-void encode_segment(Encoder& coder, Segment& segment, IntraContexts* intra) { code_segment(coder, segment, intra); }
-void decode_segment(Decoder& coder, Segment& segment, IntraContexts* intra) { code_segment(coder, segment, intra); }
+void encode_segment(Encoder& coder, BulkEncoder& bulk, Segment& segment, IntraContexts* intra) {
+    if (segment.coding == Coding::inter) return encode_differences(coder, bulk, segment);
+    code_values(coder, segment, intra);
+}
+
+void decode_segment(Decoder& coder, BulkDecoder& bulk, Segment& segment, IntraContexts* intra) {
+    if (segment.coding == Coding::inter) return decode_differences(coder, bulk, segment);
+    code_values(coder, segment, intra);
+}
 
 bool is_changed(const Segment& segment) {
     if (segment.coding == Coding::intra || segment.reference == nullptr) return true;
@@ -305,6 +273,16 @@ bool is_changed(const Segment& segment) {
         if constexpr (has_real(kind)) return quantization_changes<kind>(segment);
         return true;
     });
+}
+
+size_t contexts_bytes(Kind kind, Coding coding) {
+    if (coding == Coding::intra) return 0;
+    return coding == Coding::inter ? difference_state_bytes(kind) : sizeof(ResidualContexts);
+}
+
+void reset_contexts(Kind kind, Coding coding, uint8_t* contexts) {
+    if (coding == Coding::inter) reset_difference_state(kind, contexts);
+    if (coding == Coding::quantized) reinterpret_cast<ResidualContexts*>(contexts)->reset();
 }
 
 size_t element_bytes(Kind kind) {

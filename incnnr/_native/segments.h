@@ -2,13 +2,14 @@
 #pragma once
 
 #include "binarization.h"
+#include "bulk.h"
 #include "core.h"
 
 namespace incnnr {
 
 // `intra` is only looked at, and only needed, with Coding::intra.
-void encode_segment(Encoder& coder, Segment& segment, IntraContexts* intra);
-void decode_segment(Decoder& coder, Segment& segment, IntraContexts* intra);
+void encode_segment(Encoder& coder, BulkEncoder& bulk, Segment& segment, IntraContexts* intra);
+void decode_segment(Decoder& coder, BulkDecoder& bulk, Segment& segment, IntraContexts* intra);
 bool is_changed(const Segment& segment);
 
 }  // namespace incnnr

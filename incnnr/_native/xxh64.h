@@ -7,13 +7,32 @@
 
 namespace incnnr {
 
+// Whole stripes of 32 bytes at a time, then the rest.
 class Xxh64 {
 public:
+    static constexpr size_t stripe_bytes = 32;
+
+    explicit Xxh64(uint64_t seed) : lanes_{seed + p1 + p2, seed + p2, seed, seed - p1}, seed_(seed) {}
+
     static uint64_t hash(const uint8_t* data, size_t n_bytes, uint64_t seed) {
+        Xxh64 state(seed);
+        const size_t n_whole = n_bytes - n_bytes % stripe_bytes;
+        state.add_stripes(data, n_whole);
+        return state.finish(data + n_whole, n_bytes % stripe_bytes);
+    }
+
+    void add_stripes(const uint8_t* data, size_t n_bytes) {
+        uint64_t lanes[4] = {lanes_[0], lanes_[1], lanes_[2], lanes_[3]};
+        for (size_t left = n_bytes; left >= stripe_bytes; left -= stripe_bytes, data += stripe_bytes)
+            for (int i = 0; i < 4; ++i) lanes[i] = round(lanes[i], word64(data + 8 * i));
+        for (int i = 0; i < 4; ++i) lanes_[i] = lanes[i];
+        n_bytes_ += n_bytes;
+    }
+
+    uint64_t finish(const uint8_t* data, size_t n_bytes) const {
         const uint8_t* const end = data + n_bytes;
-        uint64_t h = n_bytes >= 32 ? stripes(data, n_bytes, seed) : seed + p5;
-        data += n_bytes - n_bytes % 32;
-        h += n_bytes;
+        uint64_t h = n_bytes_ > 0 ? merged() : seed_ + p5;
+        h += n_bytes_ + n_bytes;
         for (; end - data >= 8; data += 8) h = rotate(h ^ round(0, word64(data)), 27) * p1 + p4;
         if (end - data >= 4) {
             h = rotate(h ^ word32(data) * p1, 23) * p2 + p3;
@@ -53,14 +72,15 @@ private:
         return w;
     }
 
-    static uint64_t stripes(const uint8_t* data, size_t n_bytes, uint64_t seed) {
-        uint64_t lanes[4] = {seed + p1 + p2, seed + p2, seed, seed - p1};
-        for (size_t left = n_bytes; left >= 32; left -= 32, data += 32)
-            for (int i = 0; i < 4; ++i) lanes[i] = round(lanes[i], word64(data + 8 * i));
-        uint64_t h = rotate(lanes[0], 1) + rotate(lanes[1], 7) + rotate(lanes[2], 12) + rotate(lanes[3], 18);
-        for (uint64_t lane : lanes) h = (h ^ round(0, lane)) * p1 + p4;
+    uint64_t merged() const {
+        uint64_t h = rotate(lanes_[0], 1) + rotate(lanes_[1], 7) + rotate(lanes_[2], 12) + rotate(lanes_[3], 18);
+        for (uint64_t lane : lanes_) h = (h ^ round(0, lane)) * p1 + p4;
         return h;
     }
+
+    uint64_t lanes_[4];
+    uint64_t seed_;
+    uint64_t n_bytes_ = 0;
 };
 
 }  // namespace incnnr

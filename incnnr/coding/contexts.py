@@ -1,4 +1,4 @@
-"""Context arrays, opaque to Python, and the flags that say which slices changed."""
+"""What is learned about slices, opaque to Python, and the flags that say which slices changed."""
 
 from __future__ import annotations
 
@@ -8,26 +8,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from incnnr import _core
-from incnnr.coding.codewords import native_errors
+from incnnr.coding.codewords import Coding, native_errors
+from incnnr.tensors import Kind
 
-SLICE_CONTEXTS_BYTES = _core.SLICE_CONTEXTS_BYTES
 N_FLAG_CONTEXTS = 4  # the slice's flag in the last update that told it x the flag before it in this one
 
 
-def _fresh(n_bytes: int) -> NDArray[np.uint8]:
-    contexts = np.empty(n_bytes, np.uint8)
-    _core.reset_contexts(contexts)
+def contexts_bytes(kind: Kind, coding: Coding) -> int:
+    """Bytes of the contexts of one slice."""
+    return _core.contexts_bytes(kind, coding)
+
+
+def fresh_slice_contexts(kind: Kind, coding: Coding) -> NDArray[np.uint8]:
+    """Return the contexts that a slice starts with."""
+    contexts = np.empty(_core.contexts_bytes(kind, coding), np.uint8)
+    _core.reset_slice_contexts(kind, coding, contexts)
     return contexts
 
 
-def fresh_slice_contexts() -> NDArray[np.uint8]:
-    """Return the contexts that a slice starts with."""
-    return _fresh(SLICE_CONTEXTS_BYTES)
+def history_bytes(n_elements: int) -> int:
+    """Bytes of the history of a slice: half a byte for each element, and what is learned from it."""
+    return _core.history_bytes(n_elements)
+
+
+def fresh_history(n_elements: int) -> NDArray[np.uint8]:
+    """Return the history of a slice of which nothing has been seen."""
+    history = np.empty(_core.history_bytes(n_elements), np.uint8)
+    _core.reset_history(n_elements, history)
+    return history
 
 
 def fresh_flag_contexts() -> NDArray[np.uint8]:
     """Return the contexts that flags start with."""
-    return _fresh(N_FLAG_CONTEXTS * _core.CONTEXT_BYTES)
+    contexts = np.empty(N_FLAG_CONTEXTS * _core.CONTEXT_BYTES, np.uint8)
+    _core.reset_contexts(contexts)
+    return contexts
 
 
 def encode_flags(flags: Sequence[bool], last_flags: Sequence[bool], contexts: NDArray[np.uint8]) -> bytes:

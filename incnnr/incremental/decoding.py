@@ -36,7 +36,7 @@ def decode_update(
         with located(unit.byte_offset, unit.index):
             table = Table.read(unit).apply(table)
             check_table(limits, table, parent, update_bytes)
-    revision = Revision(parent.tensors if parent else {}, table)
+    revision = Revision(parent.tensors if parent else {}, table, with_history=update.begin.with_history)
     slices = _Slices(revision, parent, threads)
     for unit in units:
         with located(unit.byte_offset, unit.index):

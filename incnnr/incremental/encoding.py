@@ -36,9 +36,15 @@ class Given:
 
 
 def encode_update(
-    parent: CodecState | None, last_sequence: int, given: Mapping[str, Given], *, partial: bool, threads: int
+    parent: CodecState | None,
+    last_sequence: int,
+    given: Mapping[str, Given],
+    *,
+    partial: bool,
+    threads: int,
+    with_history: bool = False,
 ) -> tuple[Update, CodecState]:
-    """Code `given` against `parent` (None: a keyframe).
+    """Code `given` against `parent` (None: a keyframe), `with_history` of each weight as far as it is coded exactly.
 
     Returns
     -------
@@ -50,7 +56,7 @@ def encode_update(
     sequence = next_sequence(parent, last_sequence)
     held = parent.table if parent else {}
     table = _table_after(held, given, keep_missing=partial)
-    revision = Revision(parent.tensors if parent else {}, table)
+    revision = Revision(parent.tensors if parent else {}, table, with_history=with_history)
     flag_contexts = parent.flag_contexts.copy() if parent else coding.fresh_flag_contexts()
     difference = Table.between(held, table)
 
@@ -62,7 +68,7 @@ def encode_update(
     ]
     named_parent = parent.position if parent else None
     parent_chain = parent.position.chain if parent else None
-    units = [START, Begin(sequence, parent_chain).pack(), *([difference.pack()] if difference else [])]
+    units = [START, Begin(sequence, parent_chain, with_history).pack(), *([difference.pack()] if difference else [])]
     units += [unit.pack() for unit in _data_units(revision, segments, flag_contexts, threads)]
 
     tensors = revision.tensors()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from incnnr.coding import Coding, Segment, fresh_slice_contexts, group_sizes
+from incnnr.coding import Coding, Segment, fresh_history, fresh_slice_contexts, group_sizes
 from incnnr.incremental.state import Bytes, SliceState, TensorSpec, TensorState
 
 UNIT_BYTES = 48 << 20  # weights per DATA unit; even incompressible ones stay well under the unit's 64 MiB
@@ -51,15 +51,22 @@ class Revision:
         What both sides hold; empty for a keyframe.
     table : mapping of str to TensorSpec
         The tensor table after the update, in model order.
+    with_history : bool
+        Whether what elements did before tells what they do now.
     """
 
-    def __init__(self, parent: Mapping[str, TensorState], table: Mapping[str, TensorSpec]) -> None:
+    def __init__(
+        self, parent: Mapping[str, TensorState], table: Mapping[str, TensorSpec], *, with_history: bool
+    ) -> None:
         self.table = table
+        self._with_history = with_history
         self._held = {
-            name: parent[name] for name, spec in table.items() if name in parent and parent[name].spec.type == spec.type
+            name: _as_reference(parent[name], spec)
+            for name, spec in table.items()
+            if name in parent and parent[name].spec.type == spec.type
         }
         self._written: dict[str, Bytes] = {}
-        self._contexts: dict[tuple[str, int], Bytes | None] = {}
+        self._learned: dict[tuple[str, int], tuple[Bytes | None, Bytes | None]] = {}
         self._slices: dict[str, dict[int, SliceState]] = {}
         self.refs = [ref for name, spec in table.items() for ref in self._refs_of(name, spec)]
 
@@ -77,20 +84,26 @@ class Revision:
         if ref.name not in self._written:
             self._written[ref.name] = np.empty(self.table[ref.name].type.n_bytes, np.uint8)
         result = self._written[ref.name][ref.start : ref.stop]
-        contexts = self._own_contexts(ref)
-        self._contexts[ref.name, ref.index] = contexts
-        return self._segment(ref, source, max_error, result, contexts)
+        learned = self._own_contexts(ref), self._own_history(ref)
+        self._learned[ref.name, ref.index] = learned
+        return self._segment(ref, source, max_error, result, *learned)
 
     def _own_contexts(self, ref: SliceRef) -> Bytes | None:
-        if self._coding(ref) is Coding.INTRA:
+        coding = self._coding(ref)
+        if coding is Coding.INTRA:
             return None
         known = ref.reference.contexts if ref.reference else None
-        return fresh_slice_contexts() if known is None else known.copy()
+        return fresh_slice_contexts(self.table[ref.name].type.kind, coding) if known is None else known.copy()
+
+    def _own_history(self, ref: SliceRef) -> Bytes | None:
+        if not self._with_history or self._coding(ref) is not Coding.INTER:
+            return None
+        known = ref.reference.history if ref.reference else None
+        return fresh_history(ref.n_elements) if known is None else known.copy()
 
     def _coding(self, ref: SliceRef) -> Coding:
-        if self.table[ref.name].step_size:
-            return Coding.QUANTIZED
-        return Coding.INTER if ref.reference else Coding.INTRA
+        coding = self.table[ref.name].coding
+        return Coding.INTRA if coding is Coding.INTER and ref.reference is None else coding
 
     def _segment(
         self,
@@ -99,6 +112,7 @@ class Revision:
         max_error: float,
         result: Bytes | None = None,
         contexts: Bytes | None = None,
+        history: Bytes | None = None,
     ) -> Segment:
         return Segment(
             self.table[ref.name].type.kind,
@@ -108,6 +122,7 @@ class Revision:
             source=None if source is None else source[ref.start : ref.stop],
             reference=self._held[ref.name].data[ref.start : ref.stop] if ref.reference else None,
             contexts=contexts,
+            history=history,
             step_size=self.table[ref.name].step_size,
             max_error=max_error,
         )
@@ -124,14 +139,13 @@ class Revision:
     def settle(self, jobs: Sequence[Job]) -> None:
         """Take over what the kernels made of rewritten slices."""
         for ref, segment in jobs:
-            contexts = self._contexts.pop((ref.name, ref.index))
-            self._slices.setdefault(ref.name, {})[ref.index] = SliceState(segment.digest, contexts)
+            contexts, history = self._learned.pop((ref.name, ref.index))
+            self._slices.setdefault(ref.name, {})[ref.index] = SliceState(segment.digest, contexts, history=history)
 
     def keep(self, ref: SliceRef) -> None:
         """Note that a slice was flagged as unchanged."""
         if ref.reference is not None and ref.reference.changed:
-            kept = SliceState(ref.reference.digest, ref.reference.contexts, changed=False)
-            self._slices.setdefault(ref.name, {})[ref.index] = kept
+            self._slices.setdefault(ref.name, {})[ref.index] = replace(ref.reference, changed=False)
 
     @property
     def changed_names(self) -> frozenset[str]:
@@ -165,3 +179,10 @@ class Revision:
             if index not in touched or not touched[index].changed:
                 written[start:stop] = held.data[start:stop]
         return written
+
+
+def _as_reference(held: TensorState, spec: TensorSpec) -> TensorState:
+    """Drop what was learned if it was with another coding."""
+    if held.spec.coding is spec.coding:
+        return held
+    return replace(held, slices=tuple(replace(known, contexts=None, history=None) for known in held.slices))

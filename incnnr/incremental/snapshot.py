@@ -10,7 +10,7 @@ import msgpack
 import numpy as np
 import zstandard
 
-from incnnr.coding import SLICE_CONTEXTS_BYTES, fresh_flag_contexts, xxh64
+from incnnr.coding import fresh_flag_contexts, history_bytes, xxh64
 from incnnr.errors import CorruptError, LimitExceededError, ModelMismatchError, TruncatedError, UnsupportedError
 from incnnr.incremental.state import Bytes, CodecState, SliceState, TensorSpec, TensorState, digest_of, model_bytes
 from incnnr.incremental.syntax import decompressed, read_spec, spec_fields
@@ -18,7 +18,7 @@ from incnnr.nnc.state import Node
 from incnnr.position import Position
 from incnnr.tensors import as_array, bytes_of, type_of
 
-MAGIC = b"INCNNRS\x01"
+MAGIC = b"INCNNRS\x02"
 _CHECKSUM_BYTES = 8
 
 
@@ -39,7 +39,10 @@ def pack(state: CodecState, *, with_weights: bool) -> bytes:
 
 
 def _slices(tensor: TensorState) -> list[list[Any]]:
-    return [[s.digest, None if s.contexts is None else s.contexts.tobytes(), s.changed] for s in tensor.slices]
+    def packed(array: Bytes | None) -> bytes | None:
+        return None if array is None else array.tobytes()
+
+    return [[s.digest, packed(s.contexts), s.changed, packed(s.history)] for s in tensor.slices]
 
 
 def _node_fields(node: Node) -> list[Any]:
@@ -56,10 +59,8 @@ def unpack(data: bytes | memoryview, weights: Mapping[str, object] | None) -> Co
         sequence, chain, digest = map(int, head["position"])
         position = Position(sequence, chain, digest)
         specs = {name: read_spec([dtype, shape, step_size]) for name, dtype, shape, step_size, _ in head["tensors"]}
-        slices = {name: [_slice(fields) for fields in parts] for name, *_, parts in head["tensors"]}
+        slices = {name: _read_slices(specs[name], parts) for name, *_, parts in head["tensors"]}
         flag_contexts = _array(head["flag_contexts"], fresh_flag_contexts().size)
-        if any(spec.n_slices != len(slices[name]) for name, spec in specs.items()):
-            raise ValueError("wrong number of slices")  # noqa: TRY301 -- one place turns them all into CorruptError
         own_weights = bool(head["with_weights"])
         nodes = {name: _node(fields) for name, *fields in head["nodes"]}
     except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:
@@ -95,9 +96,16 @@ def _read_head(data: bytes) -> tuple[dict[str, Any], int]:
         raise LimitExceededError("memory ran out", byte_offset=start) from None
 
 
-def _slice(fields: list[Any]) -> SliceState:
-    digest, contexts, changed = fields
-    return SliceState(int(digest), None if contexts is None else _array(contexts, SLICE_CONTEXTS_BYTES), bool(changed))
+def _read_slices(spec: TensorSpec, parts: list[list[Any]]) -> list[SliceState]:
+    def unpacked(data: bytes | None, n_bytes: int) -> Bytes | None:
+        return None if data is None else _array(data, n_bytes)
+
+    return [
+        SliceState(
+            int(digest), unpacked(contexts, spec.contexts_bytes), bool(changed), unpacked(history, history_bytes(n))
+        )
+        for n, (digest, contexts, changed, history) in zip(spec.slice_elements, parts, strict=True)
+    ]
 
 
 def _node(fields: list[Any]) -> Node:

@@ -10,7 +10,15 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
-from incnnr.coding import ELEMENT_BYTES, SLICE_ELEMENTS, fresh_flag_contexts, slice_elements, xxh64
+from incnnr.coding import (
+    ELEMENT_BYTES,
+    SLICE_ELEMENTS,
+    Coding,
+    contexts_bytes,
+    fresh_flag_contexts,
+    slice_elements,
+    xxh64,
+)
 from incnnr.nnc.state import Node
 from incnnr.position import Position
 from incnnr.tensors import Model, ModelStats, TensorType, as_array, bytes_of, type_of
@@ -33,6 +41,16 @@ class TensorSpec:
 
     type: TensorType
     step_size: float = 0.0
+
+    @property
+    def coding(self) -> Coding:
+        """How its slices are coded against a reference."""
+        return Coding.QUANTIZED if self.step_size else Coding.INTER
+
+    @property
+    def contexts_bytes(self) -> int:
+        """Bytes of the contexts of one slice, once it has been coded against a reference."""
+        return contexts_bytes(self.type.kind, self.coding)
 
     @property
     def n_elements(self) -> int:
@@ -68,11 +86,14 @@ class SliceState:
         Adapted contexts, opaque; None while they are fresh.
     changed : bool
         Its flag in the last update that had one for it.
+    history : numpy.ndarray of uint8, or None
+        What its elements did in the updates before, opaque; None unless the update that coded it asked for it.
     """
 
     digest: int
     contexts: Bytes | None = None
     changed: bool = True
+    history: Bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

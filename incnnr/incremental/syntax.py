@@ -20,9 +20,10 @@ from incnnr.nnc.units import INCNNR_PROFILE, Unit, UnitType, pack_unit
 from incnnr.quantization import representable_step
 from incnnr.tensors import TensorType, dtype_name, named_dtype
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 START = pack_unit(UnitType.STR, bytes([INCNNR_PROFILE]))
 _KEYFRAME = 1
+_WITH_HISTORY = 2
 _MOST_ELEMENTS = 1 << 48  # also of an array without elements, were its empty dimensions 1
 
 
@@ -101,26 +102,29 @@ class Begin:
         Number of the update.
     parent_chain : int or None
         Chain of the position it was coded from; None makes it a keyframe.
+    with_history : bool
+        Whether slices that are coded exactly against a reference use, and get, a history.
     """
 
     sequence: int
     parent_chain: int | None
+    with_history: bool = False
 
     def pack(self) -> bytes:
         """Write the unit."""
-        if self.parent_chain is None:
-            return pack_unit(UnitType.BEGIN, bytes([FORMAT_VERSION, _KEYFRAME]) + pack_varint(self.sequence))
-        parent = self.parent_chain.to_bytes(8, "little")
-        return pack_unit(UnitType.BEGIN, bytes([FORMAT_VERSION, 0]) + pack_varint(self.sequence) + parent)
+        flags = _WITH_HISTORY * self.with_history | _KEYFRAME * (self.parent_chain is None)
+        parent = b"" if self.parent_chain is None else self.parent_chain.to_bytes(8, "little")
+        return pack_unit(UnitType.BEGIN, bytes([FORMAT_VERSION, flags]) + pack_varint(self.sequence) + parent)
 
     @classmethod
     def read(cls, unit: Unit) -> Begin:
         """Read the unit."""
         cursor = Cursor(unit)
         version, flags = cursor.u8(), cursor.u8()
-        if version != FORMAT_VERSION or flags & ~_KEYFRAME:
+        if version != FORMAT_VERSION or flags & ~(_KEYFRAME | _WITH_HISTORY):
             raise UnsupportedError(f"update format {version}, flags {flags:#x}", **cursor.where)
-        begin = cls(cursor.varint(), None if flags & _KEYFRAME else cursor.u64())
+        sequence = cursor.varint()
+        begin = cls(sequence, None if flags & _KEYFRAME else cursor.u64(), bool(flags & _WITH_HISTORY))
         cursor.end()
         return begin
 

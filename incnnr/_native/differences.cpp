@@ -1,0 +1,327 @@
+#include "differences.h"
+
+#include "difference_state.h"
+#include "hazard_clock.h"
+#include "history.h"
+#include "xxh64.h"
+
+namespace incnnr {
+namespace {
+
+// One segment on its way; `kind` says how elements are read.
+template <Kind kind, class Coder, class Bulk>
+class Differences {
+    using N = NumberOf<kind>;
+    using Word = typename N::Word;
+    using State = DifferenceStateOf<kind>;
+    static constexpr unsigned class_bits = n_class_bits(N::n_bits);
+    static constexpr bool encodes = Coder::is_encoder;
+
+public:
+    Differences(Coder& coder, Bulk& bulk, Segment& segment)
+        : coder_(coder),
+          bulk_(bulk),
+          segment_(segment),
+          state_(*reinterpret_cast<State*>(segment.contexts)),
+          history_(reinterpret_cast<History*>(segment.history)) {
+        load_hazards();
+    }
+
+    void code() {
+        Xxh64 digest(0);
+        size_t n_hashed = 0;
+        for (first_ = 0; first_ < segment_.n_elements; first_ += chunk_elements) {
+            n_ = static_cast<unsigned>(std::min<size_t>(chunk_elements, segment_.n_elements - first_));
+            code_chunk();
+            if (n_ * sizeof(Word) % Xxh64::stripe_bytes == 0) {
+                digest.add_stripes(segment_.result + n_hashed, n_ * sizeof(Word));
+                n_hashed += n_ * sizeof(Word);
+            }
+        }
+        segment_.digest = digest.finish(segment_.result + n_hashed, segment_.n_elements * sizeof(Word) - n_hashed);
+    }
+
+private:
+    // Saved contexts are not trusted: the clock needs hazards in this range.
+    void load_hazards() {
+        const uint32_t* hazards = history_ ? history_->rates.hazard : state_.rates.hazard;
+        for (unsigned i = 0; i < n_classes(); ++i) hazards_[i] = std::clamp(hazards[i], 1u, largest_hazard);
+    }
+
+    unsigned n_classes() const { return history_ ? n_pasts * n_buckets : n_buckets; }
+    Word from(unsigned i) const { return N::load(segment_.reference, first_ + i); }
+    Word to(unsigned i) const { return N::load(segment_.source, first_ + i); }
+
+    void code_chunk() {
+        n_changed_ = 0;
+        if constexpr (encodes) find_changes();
+        classify();
+        const size_t n_bytes = n_ * sizeof(Word);
+        uint8_t* const result = segment_.result + first_ * sizeof(Word);
+        const uint8_t* const start = (encodes ? segment_.source : segment_.reference) + first_ * sizeof(Word);
+        if (result != start) std::memcpy(result, start, n_bytes);
+        mode_ = code_mode(encodes ? best_mode() : ChunkMode::sparse);
+        switch (mode_) {
+            case ChunkMode::sparse: code_sparse(); break;
+            case ChunkMode::dense: code_dense(); break;
+            case ChunkMode::plain: code_plain(); break;
+        }
+        segment_.n_changed += n_changed_;
+        if (history_ != nullptr) remember();
+    }
+
+    // ---- what the encoder looks at first ----
+
+    void find_changes() {
+        for (unsigned i = 0; i < n_; i += 64) {
+            uint64_t bits = 0;
+            if (i + 64 <= n_) {
+                bits = changes_of_64(i);
+            } else {
+                for (unsigned j = i; j < n_; ++j) bits |= uint64_t{from(j) != to(j)} << (j - i);
+            }
+            change_bits_[i / 64] = bits;
+            for (; bits != 0; bits &= bits - 1) changed_[n_changed_++] = static_cast<uint16_t>(i + static_cast<unsigned>(__builtin_ctzll(bits)));
+        }
+    }
+
+    uint64_t changes_of_64(unsigned i) const {
+        const uint8_t* const a = segment_.reference + (first_ + i) * sizeof(Word);
+        const uint8_t* const b = segment_.source + (first_ + i) * sizeof(Word);
+        uint8_t differ[64];
+        for (unsigned j = 0; j < 64; ++j) differ[j] = N::load(a, j) != N::load(b, j);
+        uint64_t bits = 0;
+        for (unsigned j = 0; j < 64; j += 8) {
+            uint64_t bytes = 0;
+            for (unsigned k = 0; k < 8; ++k) bytes |= uint64_t{differ[j + k]} << (8 * k);
+            bits |= (bytes * 0x0102040810204080u >> 56) << j;
+        }
+        return bits;
+    }
+
+    ChunkMode best_mode() const {
+        if (12 * n_changed_ <= n_) return ChunkMode::sparse;
+        uint64_t n_bits = 9 * n_ / 4;  // of classes
+        for (unsigned k = 0; k < n_changed_; ++k) n_bits += bit_length(magnitude(difference_at(changed_[k])));
+        return n_bits < uint64_t{N::n_bits} * n_ ? ChunkMode::dense : ChunkMode::plain;
+    }
+
+    int64_t difference_at(unsigned i) const { return N::difference(to(i), from(i)); }
+    static uint64_t magnitude(int64_t difference) { return difference < 0 ? 0 - static_cast<uint64_t>(difference) : static_cast<uint64_t>(difference); }
+    static unsigned bit_length(uint64_t value) { return value == 0 ? 0 : 64 - static_cast<unsigned>(__builtin_clzll(value)); }
+
+    // ---- all modes ----
+
+    void classify() {
+        const uint8_t* const reference = segment_.reference + first_ * sizeof(Word);
+        for (unsigned i = 0; i < n_; ++i) classes_[i] = static_cast<uint16_t>(N::bucket(N::load(reference, i)));
+        if (history_ == nullptr) return;
+        const uint8_t* const pasts = history_->pasts_at(first_);
+        for (unsigned i = 0; i < n_; ++i) classes_[i] = static_cast<uint16_t>(classes_[i] + n_buckets * Pasts::of(pasts, i));
+    }
+
+    ChunkMode code_mode(ChunkMode mode) {
+        const auto before = static_cast<unsigned>(mode_);
+        if (!coder_.template bit<WeightRates>(state_.coded[before], mode != ChunkMode::sparse)) return ChunkMode::sparse;
+        return coder_.template bit<WeightRates>(state_.plain[before], mode == ChunkMode::plain) ? ChunkMode::plain : ChunkMode::dense;
+    }
+
+    Context& negative(unsigned i) { return history_ ? history_->negative[classes_[i]] : state_.negative; }
+
+    // Encoding, the element is there already.
+    void settle(unsigned i, int64_t difference) {
+        if constexpr (!encodes) {
+            N::store(segment_.result, first_ + i, N::displaced(from(i), difference));
+            changed_[n_changed_++] = static_cast<uint16_t>(i);
+        }
+        upwards_[i] = difference > 0;
+    }
+
+    void remember() {
+        uint8_t* const pasts = history_->pasts_at(first_);
+        Pasts::grow_older(pasts, n_);
+        for (unsigned k = 0; k < n_changed_; ++k) Pasts::set_changed(pasts, changed_[k], upwards_[changed_[k]]);
+    }
+
+    // ---- sparse ----
+
+    void code_sparse() {
+        clock_.wind(classes_, n_, hazards_);
+        n_stretches_ = clock_.cut(n_, pace_.stretch(), stretches_);
+        code_stretches();
+        const unsigned n_found = n_found_;
+        n_next_ = 0;
+        for (unsigned k = 0; k < n_found; ++k) code_stretch(stretches_[found_[k]]);
+        pace_.learn(clock_.at(n_), n_changed_);
+        if (first_ / chunk_elements < 8 || first_ / chunk_elements % 4 == 0) learn();
+    }
+
+    // Which stretches have changes: all of them first, for then there is no need to guess what comes next.
+    void code_stretches() {
+        n_found_ = 0;
+        const uint64_t scale = scale_of(pace_.stretch());
+        for (unsigned s = 0; s < n_stretches_; ++s) {
+            const Stretch stretch = stretches_[s];
+            Context& context = state_.changes[length_of(clock_.at(stretch.stop) - clock_.at(stretch.start), scale)];
+            const bool any = coder_.template even_bit<WeightRates>(context, encodes && has_changes(stretch));
+            found_[n_found_] = static_cast<uint16_t>(s);
+            n_found_ += any;
+        }
+        scale_ = scale;
+    }
+
+    bool has_changes(Stretch stretch) const {
+        return (change_bits_[stretch.start / 64] >> (stretch.start % 64) & low_bits_of(~uint64_t{0}, stretch.stop - stretch.start)) != 0;
+    }
+
+    void code_stretch(Stretch stretch) {
+        unsigned i = stretch.start;
+        bool more = true;
+        while (more) {
+            const unsigned changed = code_place(i, stretch.stop, encodes ? changed_[n_next_++] : 0);
+            settle(changed, code_change(changed));
+            i = changed + 1;
+            if (i == stretch.stop) break;
+            Context& context = state_.more[length_of(clock_.at(stretch.stop) - clock_.at(i), scale_)];
+            more = coder_.template bit<WeightRates>(context, encodes && n_next_ < n_changed_ && changed_[n_next_] < stretch.stop);
+        }
+    }
+
+    // Which element of [i, stop) changes, each as likely as its hazard says.
+    unsigned code_place(unsigned i, unsigned stop, unsigned changed) {
+        if (stop - i == 1) return i;
+        const uint32_t total = clock_.at(stop) - clock_.at(i);
+        if constexpr (!encodes) changed = clock_.element_at(i, coder_.target(total));
+        coder_.interval(clock_.at(changed) - clock_.at(i), clock_.at(changed + 1) - clock_.at(changed), total);
+        return changed;
+    }
+
+    int64_t code_change(unsigned i) {
+        int64_t difference = 0;
+        if constexpr (encodes) difference = difference_at(i);
+        const bool is_negative = coder_.template even_bit<WeightRates>(negative(i), difference < 0);
+        const unsigned bucket = classes_[i] % n_buckets;
+        uint64_t size = magnitude(difference);
+        if (!coder_.template bit<WeightRates>(state_.greater[bucket], size > 1)) {
+            size = 1;
+        } else {
+            size = code_low_bits(code_class(bucket, size), size);
+        }
+        return static_cast<int64_t>(is_negative ? 0 - size : size);
+    }
+
+    // The rates that the next chunk is coded with.
+    void learn() {
+        for (unsigned k = 0; k < n_changed_; ++k) ++n_changed_in_[classes_[changed_[k]]];
+        for (unsigned i = 0; i < n_; ++i) ++n_seen_in_[i % 2][classes_[i]];
+        auto learn_into = [&](auto& rates) {
+            for (unsigned c = 0; c < n_classes(); ++c) {
+                const uint32_t n_seen = n_seen_in_[0][c] + uint32_t{n_seen_in_[1][c]};
+                if (n_seen == 0) continue;
+                rates.learn(c, n_changed_in_[c], n_seen);
+                hazards_[c] = std::clamp(rates.hazard[c], 1u, largest_hazard);
+                n_changed_in_[c] = n_seen_in_[0][c] = n_seen_in_[1][c] = 0;
+            }
+        };
+        if (history_ != nullptr) {
+            learn_into(history_->rates);
+        } else {
+            learn_into(state_.rates);
+        }
+    }
+
+    // ---- magnitudes ----
+
+    unsigned code_class(unsigned bucket, uint64_t size) {
+        const unsigned size_class = std::min(bit_length(size), 63u);
+        unsigned node = 1;
+        for (unsigned left = class_bits; left-- > 0;)
+            node = 2 * node + coder_.template even_bit<WeightRates>(state_.magnitude[bucket][node], size_class >> left & 1);
+        return node - (1u << class_bits);
+    }
+
+    // The bits below the leading one: two with contexts, then whether all others are 0.
+    uint64_t code_low_bits(unsigned size_class, uint64_t size) {
+        if (size_class == 63) return bulk_.bits(64, size);
+        if (size_class < 2) return size_class;
+        unsigned left = size_class - 1;
+        Context* const top = state_.top_bits[size_class];
+        uint64_t high = 2 | coder_.template even_bit<WeightRates>(top[0], size >> --left & 1);
+        if (left == 0) return high;
+        high = 2 * high + coder_.template even_bit<WeightRates>(top[high - 1], size >> --left & 1);
+        if (left == 0) return high;
+        const uint64_t rest = low_bits_of(size, left);
+        if (coder_.template bit<WeightRates>(state_.round[size_class], rest == 0)) return high << left;
+        return high << left | bulk_.bits(left, rest);
+    }
+
+    // ---- dense and plain ----
+
+    void code_dense() {
+        Context* const contexts = history_ ? history_->changed : state_.changed;
+        for (unsigned i = 0; i < n_; ++i)
+            if (coder_.template bit<WeightRates>(contexts[classes_[i]], encodes && from(i) != to(i))) settle(i, code_change(i));
+    }
+
+    void code_plain() {
+        for (unsigned i = 0; i < n_; ++i) {
+            Word word = 0;
+            if constexpr (encodes) word = to(i);
+            word = static_cast<Word>(bulk_.bits(N::n_bits, word));
+            const int64_t difference = N::difference(word, from(i));
+            if (difference != 0) settle(i, difference);
+        }
+    }
+
+    static constexpr uint32_t largest_hazard = (1u << (hazard_bits + 1)) - 1;
+
+    Coder& coder_;
+    Bulk& bulk_;
+    Segment& segment_;
+    State& state_;
+    History* const history_;
+    Pace pace_;
+    ChunkMode mode_ = ChunkMode::sparse;
+    size_t first_ = 0;   // element of the segment that the chunk begins with
+    unsigned n_ = 0;     // elements of the chunk
+    unsigned n_changed_ = 0;
+    uint16_t changed_[chunk_elements + 1];
+    uint64_t change_bits_[chunk_elements / 64];
+    Stretch stretches_[chunk_elements];
+    unsigned n_stretches_ = 0;
+    uint16_t found_[chunk_elements + 1];
+    unsigned n_found_ = 0;
+    unsigned n_next_ = 0;
+    uint64_t scale_ = 0;
+    bool upwards_[chunk_elements];
+    uint16_t classes_[chunk_elements];
+    HazardClock clock_;
+    uint32_t hazards_[n_pasts * n_buckets];
+    uint16_t n_changed_in_[n_pasts * n_buckets] = {};
+    uint16_t n_seen_in_[2][n_pasts * n_buckets] = {};
+};
+
+template <class Coder, class Bulk>
+void code_differences(Coder& coder, Bulk& bulk, Segment& segment) {
+    segment.n_changed = 0;
+    segment.largest_error = 0;
+    with_kind(segment.kind, [&](auto constant) { Differences<decltype(constant)::value, Coder, Bulk>(coder, bulk, segment).code(); });
+}
+
+}  // namespace
+
+void encode_differences(Encoder& coder, BulkEncoder& bulk, Segment& segment) { code_differences(coder, bulk, segment); }
+void decode_differences(Decoder& coder, BulkDecoder& bulk, Segment& segment) { code_differences(coder, bulk, segment); }
+
+size_t difference_state_bytes(Kind kind) {
+    return with_kind(kind, [](auto constant) { return sizeof(DifferenceStateOf<decltype(constant)::value>); });
+}
+
+void reset_difference_state(Kind kind, uint8_t* state) {
+    with_kind(kind, [&](auto constant) { reinterpret_cast<DifferenceStateOf<decltype(constant)::value>*>(state)->reset(); });
+}
+
+size_t history_bytes(size_t n_elements) { return History::n_bytes(n_elements); }
+void reset_history(size_t n_elements, uint8_t* history) { reinterpret_cast<History*>(history)->reset(n_elements); }
+
+}  // namespace incnnr
