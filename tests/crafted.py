@@ -24,7 +24,7 @@ def varint(value):
     return bytes([low | 128]) + varint(rest) if rest else bytes([low])
 
 
-def begin(sequence, parent_chain=None, version=1, flags=None):
+def begin(sequence, parent_chain=None, version=2, flags=None):
     is_keyframe = parent_chain is None
     flags = int(is_keyframe) if flags is None else flags
     return bytes([version, flags]) + varint(sequence) + (b"" if is_keyframe else parent_chain.to_bytes(8, "little"))
@@ -35,6 +35,8 @@ def table(removed=(), altered=(), added=()):
 
 
 def data(n_slices, codewords):
+    """The first codeword is that of the flags; the others get an empty bulk."""
+    codewords = [codeword if i == 0 else b"\0" + codeword for i, codeword in enumerate(codewords)]
     return varint(n_slices) + b"".join(varint(len(codeword)) + codeword for codeword in codewords)
 
 

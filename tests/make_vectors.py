@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import ml_dtypes
 import numpy as np
 import xxhash
 
@@ -41,6 +42,23 @@ def lossless_training() -> Iterator[bytes]:
     encoder = incnnr.Encoder()
     for weights in trained(np.random.default_rng(1), 5, SHAPES):
         yield bytes(encoder.encode(weights))
+
+
+def history() -> Iterator[bytes]:
+    """Several chunks, coded in all three ways; the update with the default effort forgets what was before."""
+    rng = np.random.default_rng(9)
+    weights = {"w": rng.normal(0, 0.02, 6000).astype(ml_dtypes.bfloat16), "f": rng.normal(0, 1, 300).astype("f4")}
+    decoder = incnnr.Decoder()
+    update = incnnr.Encoder(effort="small").encode(weights)
+    for effort, share in (("small", 0.02), ("small", 0.02), ("small", 0.3), ("default", 0.02), ("small", 0.02)):
+        yield bytes(update)
+        decoder.decode(update)
+        weights = {name: bit_neighbours(rng, array, share) for name, array in weights.items()}
+        update = incnnr.Encoder.resume(decoder, effort=effort).encode(weights)
+    yield bytes(update)
+    decoder.decode(update)
+    noise = np.frombuffer(rng.bytes(12000), ml_dtypes.bfloat16)
+    yield bytes(incnnr.Encoder.resume(decoder, effort="small").encode(weights | {"w": noise}))
 
 
 def every_dtype() -> Iterator[bytes]:
@@ -111,7 +129,7 @@ def base_weights() -> Weights:
     return weights | {"big": np.arange(3, dtype=">f4")}
 
 
-SERIES = [lossless_training, every_dtype, max_error, qp_by_name, options_that_change, come_and_go, keyframes]
+SERIES = [lossless_training, history, every_dtype, max_error, qp_by_name, options_that_change, come_and_go, keyframes]
 SERIES_WITH_BASE = [from_a_base]
 
 

@@ -14,7 +14,7 @@ SHAPES = [(), (1,), (0,), (2, 0, 3), (7,), (3, 5), (40,), (2, 3, 4, 1), (90,)]
 NAMES = ["conv.weight", "fc/bias", "Ω", "", "a" * 300, "b", "B", "π.weight", "m.0", "m.10", "m.2"]
 OPTIONS = [
     {},
-    {},
+    {"effort": "small"},
     {"max_error": 1e-3},
     {"max_error": 0.25},
     {"qp": -8},

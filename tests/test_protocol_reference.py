@@ -184,6 +184,7 @@ ODD_KEYFRAMES = {
     "a counter": whole(FIRST[0], unit(BEGIN, begin(0), counter=7), ADD, CODED),
     "units without slices": whole(*FIRST, ADD, NO_SLICE, CODED, NO_SLICE),
     "no tensors": crafted.update(begin(0)),
+    "with history": keyframe([ROW], flags=3),
     "a high sequence": crafted.update(begin(2**64 - 1), table(added=[ROW]), [data(1, [b"", b""])]),
     "zeros behind a codeword": crafted.update(begin(0), table(added=[ROW]), [data(1, [b"", bytes(5)])]),
     "a codeword of eight bytes for no flags": crafted.update(
@@ -196,8 +197,8 @@ ODD_KEYFRAMES = {
     "another dtype of ml_dtypes": keyframe([["w", "int4", [3], 0.0]]),
 }
 WRONG_KEYFRAMES = {
-    "version 2": keyframe([ROW], version=2),
-    "unknown flags": keyframe([ROW], flags=3),
+    "version 1": keyframe([ROW], version=1),
+    "unknown flags": keyframe([ROW], flags=5),
     "long form of the first size": whole(unit(STR, b"\xf1", long_size=True), FIRST[1], ADD, CODED),
     "another profile": whole(unit(STR, b"\xf0"), FIRST[1], ADD, CODED),
     "BEGIN too long": crafted.update(begin(0) + b"x", table(added=[ROW]), [data(1, [b"", b""])]),
@@ -221,6 +222,9 @@ WRONG_KEYFRAMES = {
     "a step that is no float": keyframe([["w", "float32", [3], 1]]),
     "a step that is no float32": keyframe([["w", "float32", [3], 0.1]]),
     "a shape beyond all arrays": keyframe([["w", "uint8", [0, 2**62], 0.0]]),
+    "no bulk": whole(*FIRST, ADD, unit(DATA, b"\1\0\0")),
+    "a bulk that is too long": whole(*FIRST, ADD, unit(DATA, b"\1\0\2\2\1")),
+    "a bulk that nobody reads": whole(*FIRST, ADD, unit(DATA, b"\1\0\2\1\1")),
     "a negative size": keyframe([["w", "uint8", [-3], 0.0]]),
 }
 
@@ -253,9 +257,9 @@ TABLES = {
     "another shape": ({"altered": [[1, "float32", [2, 2], 0.0]]}, [data(2, [b"", b"\x77\x11"])]),
     "another order": ({"altered": [[2, "int8", [0], 0.0], [1, "float16", [0], 0.5]]}, []),
     "in other places": ({"removed": [0], "added": [["d", "int8", [1], 0.0]]}, [data(3, [b"\x80", b"\x7f\x11"])]),
-    "removed and back": ({"removed": [0], "added": [["a", "uint8", [3], 0.0]]}, [data(3, [b"\xff", b"\x7f\x11"])]),
+    "removed and back": ({"removed": [0], "added": [["a", "uint8", [3], 0.0]]}, [data(3, [b"\xff", b"\x4f\x11"])]),
     "removed and back, unreached": ({"removed": [0], "added": [["a", "uint8", [3], 0.0]]}, []),
-    "two units": ({}, [data(1, [b"\xff", b"\x55\x11"]), data(2, [b"\xc0", b"\x55\x12"])]),
+    "two units": ({}, [data(1, [b"\xff", b"\x4f\x11"]), data(2, [b"\xc0", b"\x4f\x12"])]),
 }
 
 

@@ -35,9 +35,10 @@ struct ChangeRates {
 private:
     static constexpr uint32_t most_seen = 1u << 16;
 
-    // About -ln(1 - p), between 1 and 2^21, for p = (c / 16 + 1/2) / (s + 16).
-    static uint32_t hazard_of(uint32_t c, uint32_t s) {
-        return static_cast<uint32_t>(((uint64_t{c} + 8) << hazard_bits) / (16 * uint64_t{s} + 256 - c / 2)) | 1;
+    // About -ln(1 - p), below 2^21, for p = (c / 16 + 1/2) / (s + 16). Saved rates may be any numbers.
+    static uint32_t hazard_of(uint32_t changed_sixteenths, uint32_t s) {
+        const uint64_t c = std::min<uint64_t>(changed_sixteenths, 16 * uint64_t{s} + 8);
+        return static_cast<uint32_t>(((c + 8) << hazard_bits) / (16 * uint64_t{s} + 256 - c / 2)) | 1;
     }
 };
 

@@ -33,10 +33,9 @@ public:
         for (first_ = 0; first_ < segment_.n_elements; first_ += chunk_elements) {
             n_ = static_cast<unsigned>(std::min<size_t>(chunk_elements, segment_.n_elements - first_));
             code_chunk();
-            if (n_ * sizeof(Word) % Xxh64::stripe_bytes == 0) {
-                digest.add_stripes(segment_.result + n_hashed, n_ * sizeof(Word));
-                n_hashed += n_ * sizeof(Word);
-            }
+            const size_t n_whole = n_ * sizeof(Word) / Xxh64::stripe_bytes * Xxh64::stripe_bytes;
+            digest.add_stripes(segment_.result + n_hashed, n_whole);
+            n_hashed += n_whole;
         }
         segment_.digest = digest.finish(segment_.result + n_hashed, segment_.n_elements * sizeof(Word) - n_hashed);
     }

@@ -6,10 +6,30 @@ from protocol.reference.contexts import Contexts
 from protocol.reference.errors import require
 
 
+class Bulk:
+    """Bits in the order of their weight in each byte."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.n_read = 0
+
+    def bits(self, n: int) -> int:
+        """The first bit is the least significant."""
+        begin, end = self.n_read // 8, (self.n_read + n + 7) // 8
+        require(end <= len(self.data), "the bulk of a codeword ends early")
+        piece = int.from_bytes(self.data[begin:end], "little") >> self.n_read % 8
+        self.n_read += n
+        return piece % 2**n
+
+    def finish(self) -> None:
+        require((self.n_read + 7) // 8 == len(self.data), "a codeword has bulk that nobody reads")
+
+
 class Codeword:
     """The decisions in a codeword, one after the other."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, bulk: bytes = b"") -> None:
+        self.bulk = Bulk(bulk)
         self.data = data
         self.n_read = 0
         self.range = 2**64 - 1
@@ -53,6 +73,16 @@ class Codeword:
             n_bits -= m
         return bits
 
+    def target(self, total: int) -> int:
+        """Section 3: a number below total; take() says which interval it was in."""
+        self.unit, self.total = self.range // total, total
+        return min(self.value // self.unit, total - 1)
+
+    def take(self, begin: int, end: int) -> None:
+        self.value -= self.unit * begin
+        self.range = self.range - self.unit * begin if end == self.total else self.unit * (end - begin)
+        self.renormalise()
+
     def symbol(self, contexts: Contexts, name: object, n_bits: int) -> int:
         """Section 6: a number bit by bit, each under the context that the bits before it lead to."""
         node = 1
@@ -62,4 +92,5 @@ class Codeword:
 
     def finish(self) -> None:
         """A codeword is sound only if nothing of it is left over."""
+        self.bulk.finish()
         require(self.n_read >= len(self.data), "a codeword has bytes that nobody reads")

@@ -9,8 +9,8 @@ from protocol.reference.kinds import Kind
 from protocol.reference.residuals import decode_residual
 
 
-def exact_with_reference(codeword: Codeword, kind: Kind, reference: list[int], contexts: Contexts) -> list[int]:
-    """Each element is a residual away from its reference."""
+def corrected(codeword: Codeword, kind: Kind, reference: list[int], contexts: Contexts) -> list[int]:
+    """Each element is a residual away from what was reconstructed."""
     return [kind.moved(a, decode_residual(codeword, contexts, kind.bucket(a))) for a in reference]
 
 
@@ -54,7 +54,7 @@ def quantised(codeword: Codeword, kind: Kind, step_size: float, reference: list[
     levels = decode_levels(codeword, len(reference), contexts)
     elements = [reconstructed(a, k, step_size, kind) if k != 0 else a for a, k in zip(reference, levels, strict=True)]
     if codeword.bypass(1):
-        return exact_with_reference(codeword, kind, elements, Contexts())
+        return corrected(codeword, kind, elements, Contexts())
     return elements
 
 

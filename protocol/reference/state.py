@@ -9,6 +9,7 @@ from itertools import pairwise
 import msgpack
 
 from protocol.reference.contexts import FLAG_SHIFTS, Contexts
+from protocol.reference.differences import Learned
 from protocol.reference.kinds import ElementType, element_type
 from protocol.reference.xxh64 import xxh64
 
@@ -26,10 +27,14 @@ class Position:
 
 @dataclass(frozen=True)
 class Slice:
-    """Elements as unsigned integers that hold their bits. Contexts are copied before they change."""
+    """Elements as unsigned integers that hold their bits. What is learned is copied before it changes.
+
+    ``learned`` is what the tensor's coding remembers, None while it is fresh: residual contexts, if it has a step size.
+    """
 
     elements: list[int]
-    contexts: Contexts
+    learned: Contexts | Learned | None
+    history: Learned | None
     last_flag: int
     digest: int
 
@@ -94,9 +99,14 @@ def bytes_of(elements: list[int], entry: TableEntry) -> bytes:
     return b"".join(x.to_bytes(n, "little") for x in elements)
 
 
-def new_slice(elements: list[int], entry: TableEntry, contexts: Contexts) -> Slice:
+def new_slice(
+    elements: list[int],
+    entry: TableEntry,
+    learned: Contexts | Learned | None = None,
+    history: Learned | None = None,
+) -> Slice:
     """A slice that was just coded, or is part of a base."""
-    return Slice(elements, contexts, 1, xxh64(bytes_of(elements, entry)))
+    return Slice(elements, learned, history, 1, xxh64(bytes_of(elements, entry)))
 
 
 def model_digest(tensors: list[Tensor]) -> int:
@@ -116,7 +126,7 @@ def state_of_base(weights: dict[str, tuple[str, tuple[int, ...], bytes]]) -> Sta
         n = entry.type.kind.n_bits // 8
         elements = [int.from_bytes(little_endian[i : i + n], "little") for i in range(0, len(data), n)]
         begins = range(0, len(elements), SLICE_ELEMENTS)
-        slices = [new_slice(elements[i : i + SLICE_ELEMENTS], entry, Contexts()) for i in begins]
+        slices = [new_slice(elements[i : i + SLICE_ELEMENTS], entry) for i in begins]
         tensors.append(Tensor(entry, slices))
     digest = model_digest(tensors)
     return State(Position(0, xxh64(digest.to_bytes(8, "little")), digest), tensors)

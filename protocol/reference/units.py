@@ -29,6 +29,9 @@ class Bytes:
         self.at += n
         return self.data[self.at - n : self.at]
 
+    def rest(self) -> bytes:
+        return self.take(len(self.data) - self.at)
+
     def u8(self) -> int:
         return self.take(1)[0]
 
@@ -54,6 +57,7 @@ class Begin:
     is_keyframe: bool
     sequence: int
     parent_chain: int | None
+    with_history: bool
 
 
 @dataclass
@@ -89,11 +93,11 @@ def next_unit(source: Bytes) -> tuple[int, bytes]:
 
 def read_begin(payload: bytes) -> Begin:
     source = Bytes(payload)
-    require(source.u8() == 1, "the format version is not 1")
+    require(source.u8() == 2, "the format version is not 2")
     flags = source.u8()
-    require(flags < 2, "unknown flags")
-    is_keyframe = flags == 1
-    begin = Begin(is_keyframe, source.varint(), None if is_keyframe else source.u64())
+    require(flags < 4, "unknown flags")
+    is_keyframe = flags % 2 == 1
+    begin = Begin(is_keyframe, source.varint(), None if is_keyframe else source.u64(), flags >= 2)
     require(not source, "BEGIN goes on behind its fields")
     require(begin.sequence > 0 or is_keyframe, "only a keyframe has sequence 0")
     return begin

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from protocol.reference.arithmetic import Codeword
 from protocol.reference.contexts import FLAG_SHIFTS, Contexts
+from protocol.reference.differences import Differences, Learned, Rates, fresh_contexts, fresh_history
 from protocol.reference.errors import DoesNotFollowError, require
-from protocol.reference.slices import exact_with_reference, exact_without_reference, quantised
+from protocol.reference.slices import exact_without_reference, quantised
 from protocol.reference.state import (
     SLICE_ELEMENTS,
     Position,
@@ -71,7 +72,7 @@ def result(state: State | None, units: Units) -> State:
     flag_contexts = start.flag_contexts.copy() if start else Contexts(FLAG_SHIFTS)
     entries = table_after([tensor.entry for tensor in tensors_before], units.table)
     tasks = list_slices(entries, tensors_before)
-    decode_data(units.data, tasks, flag_contexts)
+    decode_data(units.data, tasks, flag_contexts, units.begin.with_history)
     tensors = gather(entries, tasks)
     digest = model_digest(tensors)
     return State(Position(units.begin.sequence, units.chain_for(digest), digest), tensors, flag_contexts)
@@ -94,9 +95,16 @@ def list_slices(entries: list[TableEntry], tensors_before: list[Tensor]) -> list
     for entry in entries:
         sizes = entry.slice_sizes()
         old = before.get(entry.name)
-        references = old.slices if old and entry.matches(old.entry) else [None] * len(sizes)
+        references = references_for(entry, old) if old and entry.matches(old.entry) else [None] * len(sizes)
         tasks += [Task(entry, n, reference) for n, reference in zip(sizes, references, strict=True)]
     return tasks
+
+
+def references_for(entry: TableEntry, old: Tensor) -> list[Slice]:
+    """What was learned from differences says nothing about levels, nor the other way round."""
+    if (entry.step_size > 0) == (old.entry.step_size > 0):
+        return old.slices
+    return [replace(part, learned=None, history=None) for part in old.slices]
 
 
 def gather(entries: list[TableEntry], tasks: list[Task]) -> list[Tensor]:
@@ -111,30 +119,33 @@ def gather(entries: list[TableEntry], tasks: list[Task]) -> list[Tensor]:
     return tensors
 
 
-def decode_data(payloads: list[bytes], tasks: list[Task], flag_contexts: Contexts) -> None:
+def decode_data(payloads: list[bytes], tasks: list[Task], flag_contexts: Contexts, with_history: bool) -> None:
     """Section 1, DATA: the first unit has the first slices, the next one the following."""
     at = 0
     for payload in payloads:
         source = Bytes(payload)
         n_slices = source.varint()
         require(at + n_slices <= len(tasks), "there are more slices in the units than in the table")
-        decode_unit(source, tasks[at : at + n_slices], flag_contexts)
+        decode_unit(source, tasks[at : at + n_slices], flag_contexts, with_history)
         require(not source, "a unit goes on behind its codewords")
         at += n_slices
 
 
-def decode_unit(source: Bytes, tasks: list[Task], flag_contexts: Contexts) -> None:
-    changed = decode_flags(next_codeword(source), tasks, flag_contexts)
+def decode_unit(source: Bytes, tasks: list[Task], flag_contexts: Contexts, with_history: bool) -> None:
+    changed = decode_flags(Codeword(source.take(source.varint())), tasks, flag_contexts)
     for group in packed(changed):
         codeword = next_codeword(source)
         intra = Contexts()
         for task in group:
-            decode_task(codeword, task, intra)
+            decode_task(codeword, task, intra, with_history)
         codeword.finish()
 
 
 def next_codeword(source: Bytes) -> Codeword:
-    return Codeword(source.take(source.varint()))
+    """Section 3: the size of the bulk, the bulk, the arithmetic codeword."""
+    whole = Bytes(source.take(source.varint()))
+    bulk = whole.take(whole.varint())
+    return Codeword(whole.rest(), bulk)
 
 
 def decode_flags(codeword: Codeword, tasks: list[Task], flag_contexts: Contexts) -> list[Task]:
@@ -165,15 +176,19 @@ def packed(tasks: list[Task]) -> list[list[Task]]:
     return groups
 
 
-def decode_task(codeword: Codeword, task: Task, intra: Contexts) -> None:
-    """Section 6: which of its three rules is meant, the step size and the reference say."""
-    kind, step_size = task.entry.type.kind, task.entry.step_size
-    contexts = task.before.contexts.copy() if task.before else Contexts()
+def decode_task(codeword: Codeword, task: Task, intra: Contexts, with_history: bool) -> None:
+    """Sections 6 and 7: which rule is meant, the step size and the reference say."""
+    kind, step_size, before = task.entry.type.kind, task.entry.step_size, task.before
+    learned, history = None, None
     if step_size > 0:
-        reference = task.before.elements if task.before else [0] * task.n_elements
-        elements = quantised(codeword, kind, step_size, reference, contexts)
-    elif task.before:
-        elements = exact_with_reference(codeword, kind, task.before.elements, contexts)
+        reference = before.elements if before else [0] * task.n_elements
+        learned = before.learned.copy() if before and before.learned else Contexts()
+        elements = quantised(codeword, kind, step_size, reference, learned)
+    elif before:
+        learned = before.learned.copy() if before.learned else Learned(fresh_contexts(), Rates())
+        if with_history:
+            history = before.history.copy() if before.history else fresh_history(task.n_elements)
+        elements = Differences(codeword, kind, before.elements, learned, history).decode()
     else:
         elements = exact_without_reference(codeword, kind, task.n_elements, intra)
-    task.after = new_slice(elements, task.entry, contexts)
+    task.after = new_slice(elements, task.entry, learned, history)
