@@ -127,19 +127,23 @@ private:
 
     Context& negative(unsigned i) { return history_ ? history_->negative[classes_[i]] : state_.negative; }
 
-    // Encoding, the element is there already.
+    // Encoding, the element is there already. Decoding, the difference may be anything, 0 modulo 2^n_bits included.
     void settle(unsigned i, int64_t difference) {
         if constexpr (!encodes) {
-            N::store(segment_.result, first_ + i, N::displaced(from(i), difference));
+            const Word before = from(i);
+            const Word after = N::displaced(before, difference);
+            N::store(segment_.result, first_ + i, after);
             changed_[n_changed_++] = static_cast<uint16_t>(i);
+            difference = N::difference(after, before);
         }
-        upwards_[i] = difference > 0;
+        if (history_ != nullptr) directions_[i] = static_cast<int8_t>((difference > 0) - (difference < 0));
     }
 
     void remember() {
         uint8_t* const pasts = history_->pasts_at(first_);
         Pasts::grow_older(pasts, n_);
-        for (unsigned k = 0; k < n_changed_; ++k) Pasts::set_changed(pasts, changed_[k], upwards_[changed_[k]]);
+        for (unsigned k = 0; k < n_changed_; ++k)
+            if (const int direction = directions_[changed_[k]]; direction != 0) Pasts::set_changed(pasts, changed_[k], direction > 0);
     }
 
     // ---- sparse ----
@@ -292,7 +296,7 @@ private:
     unsigned n_found_ = 0;
     unsigned n_next_ = 0;
     uint64_t scale_ = 0;
-    bool upwards_[chunk_elements];
+    int8_t directions_[chunk_elements];
     uint16_t classes_[chunk_elements];
     HazardClock clock_;
     uint32_t hazards_[n_pasts * n_buckets];

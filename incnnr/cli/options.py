@@ -55,6 +55,7 @@ def encoder_options(
     max_error: tuple[tuple[str | None, Value], ...],
     qp: tuple[tuple[str | None, Value], ...],
     profile: str,
+    effort: str,
     threads: int | None,
 ) -> dict[str, Any]:
     """Return the keyword arguments of an `Encoder`, found good by making one.
@@ -68,6 +69,7 @@ def encoder_options(
         "max_error": knob(max_error, "--max-error"),
         "qp": knob(qp, "--qp"),
         "profile": profile,
+        "effort": effort,
         "threads": threads,
     }
     try:
@@ -123,6 +125,13 @@ ENCODING_OPTIONS = (
         default="incnnr",
         show_default=True,
         help="iso makes every update a bitstream of ISO/IEC 15938-17, which needs --qp or --max-error.",
+    ),
+    click.option(
+        "--effort",
+        type=click.Choice(["default", "small"]),
+        default="default",
+        show_default=True,
+        help="small spends time and memory, four bits for each weight, on smaller exact updates.",
     ),
     keyframe_option,
     threads_option,
