@@ -40,7 +40,7 @@ inline uint32_t probability_of_one(const Context& context) {
 
 // Moves both estimates towards the bit. What shrinks is the probability of the other bit, so both bits round alike.
 template <class R>
-inline void adapt(Context& context, bool bit) {
+[[gnu::always_inline]] inline void adapt(Context& context, bool bit) {
     const uint32_t count = context.fast & count_mask;
     const uint32_t flip = bit ? ~uint32_t{0} : 0;
     uint32_t fast = (context.fast ^ flip) & ~count_mask;

@@ -116,7 +116,10 @@ private:
         for (unsigned i = 0; i < n_; ++i) classes_[i] = static_cast<uint16_t>(N::bucket(N::load(reference, i)));
         if (history_ == nullptr) return;
         const uint8_t* const pasts = history_->pasts_at(first_);
-        for (unsigned i = 0; i < n_; ++i) classes_[i] = static_cast<uint16_t>(classes_[i] + n_buckets * Pasts::of(pasts, i));
+        for (unsigned k = 0; k < (n_ + 1) / 2; ++k) {
+            classes_[2 * k] = static_cast<uint16_t>(classes_[2 * k] + n_buckets * (pasts[k] & 15u));
+            classes_[2 * k + 1] = static_cast<uint16_t>(classes_[2 * k + 1] + n_buckets * (pasts[k] >> 4));
+        }
     }
 
     ChunkMode code_mode(ChunkMode mode) {

@@ -80,7 +80,7 @@ public:
     explicit Encoder(ByteSink& sink) : sink_(sink) {}
 
     template <class R>
-    bool bit(Context& context, bool value) {
+    [[gnu::always_inline]] bool bit(Context& context, bool value) {
         const uint64_t bound = range_ - (range_ >> probability_bits) * probability_of_one(context);
         if (value) {
             advance(bound);
@@ -95,7 +95,7 @@ public:
 
     // The same for bits that are hard to guess: without branches.
     template <class R>
-    bool even_bit(Context& context, bool value) {
+    [[gnu::always_inline]] bool even_bit(Context& context, bool value) {
         const uint64_t bound = range_ - (range_ >> probability_bits) * probability_of_one(context);
         const uint64_t mask = 0 - uint64_t{value};
         advance(bound & mask);
@@ -165,7 +165,7 @@ public:
     }
 
     template <class R>
-    bool bit(Context& context, bool) {
+    [[gnu::always_inline]] bool bit(Context& context, bool) {
         const uint64_t bound = range_ - (range_ >> probability_bits) * probability_of_one(context);
         const bool value = value_ >= bound;
         if (value) {
@@ -180,7 +180,7 @@ public:
     }
 
     template <class R>
-    bool even_bit(Context& context, bool) {
+    [[gnu::always_inline]] bool even_bit(Context& context, bool) {
         const uint64_t bound = range_ - (range_ >> probability_bits) * probability_of_one(context);
         const bool value = value_ >= bound;
         const uint64_t mask = 0 - uint64_t{value};

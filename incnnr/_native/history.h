@@ -27,8 +27,6 @@ struct History {
 
 class Pasts {
 public:
-    static unsigned of(const uint8_t* pasts, size_t i) { return pasts[i / 2] >> (4 * (i % 2)) & 15; }
-
     static void grow_older(uint8_t* pasts, size_t n_elements) {
         for (size_t i = 0; i < (n_elements + 1) / 2; ++i) {
             const uint8_t byte = pasts[i];
