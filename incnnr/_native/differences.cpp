@@ -101,7 +101,7 @@ private:
     ChunkMode best_mode() const {
         if (12 * n_changed_ <= n_) return ChunkMode::sparse;
         uint64_t n_bits = 9 * n_ / 4;  // of classes
-        for (unsigned k = 0; k < n_changed_; ++k) n_bits += bit_length(magnitude(difference_at(changed_[k])));
+        for (unsigned k = 0; k < n_changed_; k += 4) n_bits += 4 * bit_length(magnitude(difference_at(changed_[k])));
         return n_bits < uint64_t{N::n_bits} * n_ ? ChunkMode::dense : ChunkMode::plain;
     }
 
@@ -139,8 +139,10 @@ private:
             changed_[n_changed_++] = static_cast<uint16_t>(i);
             difference = N::difference(after, before);
         }
-        if (history_ != nullptr) directions_[i] = static_cast<int8_t>((difference > 0) - (difference < 0));
+        if (history_ != nullptr) directions_[i] = direction_of(difference);
     }
+
+    static int8_t direction_of(int64_t difference) { return static_cast<int8_t>((difference > 0) - (difference < 0)); }
 
     void remember() {
         uint8_t* const pasts = history_->pasts_at(first_);
@@ -270,12 +272,26 @@ private:
     }
 
     void code_plain() {
-        for (unsigned i = 0; i < n_; ++i) {
-            Word word = 0;
-            if constexpr (encodes) word = to(i);
-            word = static_cast<Word>(bulk_.bits(N::n_bits, word));
-            const int64_t difference = N::difference(word, from(i));
-            if (difference != 0) settle(i, difference);
+        constexpr unsigned n_lanes = 64 / N::n_bits;
+        n_changed_ = 0;
+        unsigned i = 0;
+        for (; i + n_lanes <= n_; i += n_lanes) code_plain_lanes<n_lanes>(i);
+        for (; i < n_; ++i) code_plain_lanes<1>(i);
+    }
+
+    template <unsigned n_lanes>
+    void code_plain_lanes(unsigned i) {
+        uint64_t lanes = 0;
+        if constexpr (encodes)
+            for (unsigned j = 0; j < n_lanes; ++j) lanes |= uint64_t{to(i + j)} << (j * N::n_bits);
+        lanes = bulk_.bits(n_lanes * N::n_bits, lanes);
+        for (unsigned j = 0; j < n_lanes; ++j) {
+            const auto word = static_cast<Word>(lanes >> (j * N::n_bits));
+            const Word before = from(i + j);
+            changed_[n_changed_] = static_cast<uint16_t>(i + j);
+            n_changed_ += word != before;
+            if (history_ != nullptr) directions_[i + j] = direction_of(N::difference(word, before));
+            N::store(segment_.result, first_ + i + j, word);
         }
     }
 

@@ -37,7 +37,10 @@ public:
 
     void put_little_endian(uint64_t value, unsigned n_bytes) {
         if (!reserve(n_bytes)) return;
-        for (unsigned i = 0; i < n_bytes; ++i) data_[size_++] = static_cast<uint8_t>(value >> (8 * i));
+        uint8_t bytes[8];
+        for (unsigned i = 0; i < 8; ++i) bytes[i] = static_cast<uint8_t>(value >> (8 * i));
+        std::memcpy(data_ + size_, bytes, n_bytes);
+        size_ += n_bytes;
     }
 
     void put(const ByteSink& other) {
