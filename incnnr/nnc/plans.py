@@ -20,8 +20,10 @@ from incnnr.quantization import Quantization, quantize, step_size_of_qp
 _MOST_CODEBOOK_VALUES = 1 << 12  # beyond, and below so many weights for each, a codebook is hardly ever smaller
 _FEWEST_WEIGHTS_PER_VALUE = 4
 _GREATER_FLAGS = 10  # that a unit has if it does not say otherwise
-_MANY_GREATER_FLAGS = 18  # save one part in a thousand of the bytes where more than one index in so many is larger
-_MANY = 20
+_MANY_GREATER_FLAGS = (
+    18  # save one part in a thousand of the bytes where between these shares of the indices are larger
+)
+_MANY, _MOST = 0.05, 0.6
 _SAMPLED_LEVELS = 4096
 _SMALL_TENSOR = 16384
 _LONGEST_CYCLE = 4  # of states on a run of zeros
@@ -98,7 +100,7 @@ def _plan(
         _list_levels(unit, group, of_name)
         if settings.codebook == "auto" and not _may_pay(unit, group):
             return None
-    elif _has_many_large(of_name[group.names[0]], way):
+    elif _profits_from_more_flags(of_name[group.names[0]], way):
         unit.cabac_unary_length_flag, unit.cabac_unary_length_minus1 = 1, _MANY_GREATER_FLAGS - 1
     members = members_of(unit, context)
     qps = {parameter.name: parameter.qp - context.quantization_parameter for parameter in group.parameters}
@@ -107,8 +109,8 @@ def _plan(
     return Plan(unit, members)
 
 
-def _has_many_large(levels: Levels, way: _Way) -> bool:
-    """Whether many indices are beyond the greater flags that a unit has if it does not say how many.
+def _profits_from_more_flags(levels: Levels, way: _Way) -> bool:
+    """Whether many indices are beyond the greater flags that a unit has if it does not say how many, and not most.
 
     A small tensor has too few weights for the contexts of more flags to learn.
     """
@@ -116,7 +118,8 @@ def _has_many_large(levels: Levels, way: _Way) -> bool:
         return False
     sample = levels[:: max(1, levels.size // _SAMPLED_LEVELS)]
     largest = _GREATER_FLAGS << way.dependent
-    return int(np.count_nonzero((sample > largest) | (sample < -largest))) * _MANY > sample.size
+    share = int(np.count_nonzero((sample > largest) | (sample < -largest))) / sample.size
+    return _MANY < share < _MOST
 
 
 def _levels_of(parameter: Parameter, way: _Way, levels: Mapping[tuple[str, bool], Levels]) -> Levels:
