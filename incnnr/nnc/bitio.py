@@ -136,6 +136,7 @@ class BitReader(BitCoder):
         self, data: bytes, byte_offset: int = 0, unit_index: int | None = None, most_elements: int | None = None
     ) -> None:
         self._data = data
+        self._n_bits = 8 * len(data)
         self._at = 0
         self._n_elements = 0
         self._most_elements = most_elements
@@ -145,7 +146,7 @@ class BitReader(BitCoder):
     @property
     def n_bits_left(self) -> int:
         """Bits not read yet."""
-        return 8 * len(self._data) - self._at
+        return self._n_bits - self._at
 
     @property
     def byte_offset(self) -> int:
@@ -154,8 +155,9 @@ class BitReader(BitCoder):
 
     def u(self, n_bits: int, _value: int = 0, /) -> int:
         """Read an unsigned number of `n_bits`."""
-        self._need(n_bits, f"{n_bits} bits")
         end = self._at + n_bits
+        if end > self._n_bits:
+            raise self._truncated(f"{n_bits} bits")
         last = (end + 7) // 8
         coded = int.from_bytes(self._data[self._at // 8 : last], "big") >> 8 * last - end
         self._at = end
@@ -166,7 +168,8 @@ class BitReader(BitCoder):
         n_zeros = 0
         while not self.u(1):
             n_zeros += 1
-            self.check(n_zeros <= _MAX_PREFIX, f"a number begins with more than {_MAX_PREFIX} zeros")
+            if n_zeros > _MAX_PREFIX:
+                raise CorruptError(f"a number begins with more than {_MAX_PREFIX} zeros", **self._where)
         return (((1 << n_zeros) - 1) << order) + self.u(order + n_zeros)
 
     def st(self, _value: str = "", /) -> str:
@@ -198,7 +201,8 @@ class BitReader(BitCoder):
     ) -> tuple[Element, ...]:
         """Read `count` elements, of at least one bit each."""
         self.check(count >= 0, f"a list of {count} elements")
-        self._need(count, f"{count} elements")
+        if count > self.n_bits_left:
+            raise self._truncated(f"{count} elements")
         self._n_elements += count
         if self._most_elements is not None and self._n_elements > self._most_elements:
             raise self.beyond_limits(f"lists of more than {self._most_elements} elements")
@@ -221,9 +225,8 @@ class BitReader(BitCoder):
         """Raise unless everything was read."""
         self.check(not self.n_bits_left, f"{self.n_bits_left} bits too many in the unit")
 
-    def _need(self, n_bits: int, what: str) -> None:
-        if n_bits > self.n_bits_left:
-            raise TruncatedError(f"{what} needed, {self.n_bits_left} bits left in the unit", **self._where)
+    def _truncated(self, what: str) -> TruncatedError:
+        return TruncatedError(f"{what} needed, {self.n_bits_left} bits left in the unit", **self._where)
 
     def _aligned(self) -> int:
         self.check(self._at % 8 == 0, "bytes begin inside a byte")
@@ -273,9 +276,9 @@ class BitWriter(BitCoder):
 
     def ue(self, order: int, value: int, /) -> int:
         """Write an unsigned Exp-Golomb number."""
-        self.check(value >= 0, f"{value} is negative")
         n_zeros = ((operator.index(value) >> order) + 1).bit_length() - 1
-        self.check(n_zeros <= _MAX_PREFIX, f"{value} is too large")
+        if value < 0 or n_zeros > _MAX_PREFIX:
+            raise ValueError(f"{value} is {'negative' if value < 0 else 'too large'}")
         self.u(n_zeros + 1, 1)
         self.u(order + n_zeros, value - (((1 << n_zeros) - 1) << order))
         return value
