@@ -36,7 +36,7 @@ public:
     }
 
     void put_little_endian(uint64_t value, unsigned n_bytes) {
-        if (!reserve(n_bytes)) return;
+        if (n_bytes == 0 || !reserve(n_bytes)) return;
         uint8_t bytes[8];
         for (unsigned i = 0; i < 8; ++i) bytes[i] = static_cast<uint8_t>(value >> (8 * i));
         std::memcpy(data_ + size_, bytes, n_bytes);
