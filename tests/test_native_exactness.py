@@ -1,0 +1,39 @@
+"""Exact round trips of pairs of bit patterns; `tests.bench.exact_pairs` takes many more."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from incnnr.tensors import Kind
+from tests import pairs
+
+
+@pytest.mark.parametrize("mode", pairs.DILUTIONS)
+@pytest.mark.parametrize("kind", pairs.FLOATS)
+def test_pairs_with_nans_and_negative_zeros_are_exact_in_every_mode(kind, mode):
+    rng = np.random.default_rng([kind, pairs.DILUTIONS[mode]])
+    counts, n_faults = Counter(), 0
+    for found, faults in pairs.check(rng, kind, 120_000, mode, size=60_000):
+        counts, n_faults = counts + found, n_faults + faults
+    assert n_faults == 0
+    assert counts["pairs"] >= 120_000
+    assert min(counts["NaN"], counts["negative_zero"]) >= 2 * len(pairs.special_patterns(kind))
+
+
+@pytest.mark.parametrize("kind", pairs.FLOATS)
+def test_a_wrong_element_would_be_counted(kind, monkeypatch):
+    decode = pairs._core.decode
+
+    def damaging(codewords, coded, threads):
+        decode(codewords, coded, threads)
+        results[-1][:1] ^= 1
+
+    results = []
+    empty_like = np.empty_like
+    monkeypatch.setattr(pairs.np, "empty_like", lambda array: results.append(empty_like(array)) or results[-1])
+    monkeypatch.setattr(pairs._core, "decode", damaging)
+    (_, n_faults), *_ = pairs.check(np.random.default_rng(0), kind, 1000, "sparse")
+    assert n_faults == 1
