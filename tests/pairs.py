@@ -102,7 +102,8 @@ class Sides:
 def counts_of(kind, before, after):
     """Return how many of the pairs are what they are sampled for."""
     dtype, negative_zero = FLOATS[kind], 1 << (8 * ELEMENT_BYTES[kind] - 1)
-    has_nan = np.isnan(before.view(dtype)) | np.isnan(after.view(dtype))
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        has_nan = np.isnan(before.view(dtype)) | np.isnan(after.view(dtype))
     has_negative_zero = (before == negative_zero) | (after == negative_zero)
     return Counter(pairs=before.size, NaN=int(has_nan.sum()), negative_zero=int(has_negative_zero.sum()))
 

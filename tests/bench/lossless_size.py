@@ -1,75 +1,89 @@
 """Prints what the lossless updates of a series take, in bits per weight, beside today's delta formats.
 
-By hand (seconds; zstd-19 takes longest)::
+By hand (seconds to a minute for each series; zstd-19 takes longest)::
 
-    python -m tests.bench.lossless_size SERIES_FOLDER [...] [--dtype float16]
+    python -m tests.bench.lossless_size SERIES_FOLDER [...] [--effort default small] [--as float8_e4m3fn] [--no-zipnn]
 
 All updates of the series are summed; the keyframe has a line of its own. Updates are counted with all their overhead,
-peers without any. "ratio" is the peer's size over ours. "Contexts reset" codes every update with an encoder that
-holds the checkpoint before and has coded nothing yet.
+peers without any (ZipNN with its header). Every update is decoded and compared. "default / it" is our size over that of
+the line. Casts to 8 bits divide each float tensor by a scale of its own, which is sent, too, as it makes the largest
+magnitude the largest number there is.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-
-import ml_dtypes
-import numpy as np
+from typing import get_args
 
 import incnnr
-from tests.bench import series
+from incnnr.incremental.encoder import Effort
+from tests.bench import casts, lossless_peers, series
+from tests.bench.lossless_peers import Size
 
-DTYPES = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16, "float32": np.float32}
+EFFORTS = get_args(Effort)
 
 
-def measure(checkpoints: list[series.Weights]) -> tuple[int, Counter[str]]:
-    """Return the bytes of the keyframe, and of all updates by every method."""
-    encoder, decoder = incnnr.Encoder(), incnnr.Decoder()
-    keyframe = encoder.encode(checkpoints[0])
-    decoder.decode(keyframe)
+def our_sizes(checkpoints: list[series.Weights], effort: Effort) -> tuple[int, int]:
+    """Return the bytes of the keyframe, and of all updates."""
+    encoder, decoder = incnnr.Encoder(effort=effort), incnnr.Decoder()
+    sizes = []
+    for weights in checkpoints:
+        update = encoder.encode(weights)
+        if series.exact(decoder.decode(bytes(update))) != series.exact(weights):
+            raise SystemExit(f"update {update.position} does not decode to what was encoded")
+        sizes.append(len(bytes(update)))
+    return sizes[0], sum(sizes[1:])
+
+
+def peer_sizes(checkpoints: list[series.Weights], peers: Mapping[str, Size]) -> Counter[str]:
     sizes: Counter[str] = Counter()
     for before, after in pairwise(checkpoints):
-        update = encoder.encode(after)
-        if series.exact(decoder.decode(bytes(update))) != series.exact(after):
-            raise SystemExit(f"update {update.position} does not decode to what was encoded")
-        sizes["incnnr"] += len(bytes(update))
-        sizes["incnnr, contexts reset"] += len(bytes(incnnr.Encoder(base=before).encode(after)))
-        sizes["weights"] += series.n_weights(after)
-        a, b = series.words_of(before), series.words_of(after)
-        sizes["changed"] += sum(int((old != new).sum()) for old, new in zip(a, b, strict=True))
-        for name, peer in series.PEERS.items():
-            sizes[name] += len(peer(a, b))
-    return len(bytes(keyframe)), sizes
+        for name, size in peers.items():
+            sizes[name] += size(before, after)
+    return sizes
 
 
-def report(folder: Path, dtype: str | None) -> None:
-    checkpoints = [series.load(path, DTYPES.get(dtype)) for path in series.paths_of(folder)]
-    keyframe_bytes, sizes = measure(checkpoints)
-    n, changed = sizes.pop("weights"), sizes.pop("changed")
-    bits = series.bits_per_weight
-    first = checkpoints[0]
-    print(
-        f"\n{folder.name}{f' as {dtype}' if dtype else ''}: {series.n_weights(first)} weights, {changed / n:.2%} change"
-    )
-    print(
-        f"keyframe: {keyframe_bytes} bytes, {bits(keyframe_bytes, series.n_weights(first)):.4f} bits per weight, ",
-        end="",
-    )
-    print(f"zstd-19 of byte planes {len(series.zstd(19, series.planes(series.words_of(first))))} bytes")
-    rows = [(name, size, bits(size, n), size / sizes["incnnr"]) for name, size in sizes.items()]
-    series.print_table(f"{len(checkpoints) - 1} updates", ("", "bytes", "bits per weight", "ratio"), rows)
+def share_of_changes(checkpoints: list[series.Weights]) -> float:
+    changed = total = 0
+    for before, after in pairwise(checkpoints):
+        for a, b in zip(series.words_of(before), series.words_of(after), strict=True):
+            changed += int((a != b).sum())
+            total += a.size
+    return changed / total
+
+
+def report(folder: Path, dtype: str | None, efforts: list[Effort], peers: Mapping[str, Size]) -> None:
+    checkpoints = [casts.cast_all(series.load(path), dtype) for path in series.paths_of(folder)]
+    first, n_updates = checkpoints[0], len(checkpoints) - 1
+    n, raw = series.n_weights(first), series.n_bytes(first)
+    print(f"\n{folder.name}{f' as {dtype}' if dtype else ''}: {n} weights, {share_of_changes(checkpoints):.2%} change")
+    ours = {effort: our_sizes(checkpoints, effort) for effort in efforts}
+    for effort, (keyframe, _) in ours.items():
+        print(f"keyframe, {effort}: {keyframe} bytes, {series.bits_per_weight(keyframe, n):.4f} bits per weight, ", end="")
+        print(f"zstd-19 of byte planes {len(series.zstd(19, series.planes(series.words_of(first))))} bytes of {raw}")
+    sizes = {f"incnnr, {effort}": updates for effort, (_, updates) in ours.items()} | peer_sizes(checkpoints, peers)
+    rows = [
+        (name, size, series.bits_per_weight(size, n * n_updates), *(ours[effort][1] / size for effort in efforts))
+        for name, size in sizes.items()
+    ]
+    columns = ("", "bytes", "bits per weight", *(f"{effort} / it" for effort in efforts))
+    series.print_table(f"{n_updates} updates", columns, rows)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Sizes of lossless updates beside today's delta formats.")
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--dtype", choices=DTYPES, help="cast the floats first")
+    parser.add_argument("--as", dest="dtype", choices=casts.DTYPES, help="cast the floats first")
+    parser.add_argument("--effort", nargs="+", default=EFFORTS, choices=EFFORTS)
+    parser.add_argument("--no-zipnn", action="store_true", help="leave out the peer that needs PyTorch")
     arguments = parser.parse_args()
+    peers = lossless_peers.all_peers(with_zipnn=not arguments.no_zipnn)
     for folder in arguments.folders:
-        report(folder, arguments.dtype)
+        report(folder, arguments.dtype, list(arguments.effort), peers)
 
 
 if __name__ == "__main__":

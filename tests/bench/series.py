@@ -1,8 +1,7 @@
-"""What the benchmarks share: loading a series of checkpoints, today's delta formats as peers, and tables."""
+"""What the benchmarks share: loading a series of checkpoints, words and byte planes, and tables."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,35 +112,6 @@ def zstd(level: int, data: bytes, threads: int = 0) -> bytes:
 
 def xor_zstd(level: int, a: Words, b: Words) -> bytes:
     return zstd(level, planes(xor(a, b)))
-
-
-def gap_value(a: Words, b: Words) -> bytes:
-    """Gaps between changed weights as bytes (255: go on counting), then the new values, all under zstd-1."""
-    parts = []
-    for old, new in zip(a, b, strict=True):
-        at = np.flatnonzero(old != new)
-        n_full, rest = np.divmod(np.diff(at, prepend=-1) - 1, 255)
-        gaps = np.full(int(n_full.sum()) + at.size, 255, np.uint8)
-        gaps[np.cumsum(n_full + 1) - 1] = rest
-        parts += [gaps.tobytes(), new[at].tobytes()]
-    return zstd(1, b"".join(parts))
-
-
-def index_value(a: Words, b: Words) -> bytes:
-    """32-bit indices of the changed weights and the new values, as they are."""
-    parts = []
-    for old, new in zip(a, b, strict=True):
-        at = np.flatnonzero(old != new)
-        parts += [at.astype(np.int32).tobytes(), new[at].tobytes()]
-    return b"".join(parts)
-
-
-PEERS = {
-    "XOR byte planes + zstd-19": functools.partial(xor_zstd, 19),
-    "XOR byte planes + zstd-3": functools.partial(xor_zstd, 3),
-    "gap8 + value + zstd-1": gap_value,
-    "int32 index + value": index_value,
-}
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
