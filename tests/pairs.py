@@ -81,7 +81,7 @@ class Sides:
 
     def n_faults(self, before, after):
         """Send `after` to who holds `before`; return how many elements come back wrong, on either side."""
-        results = [np.empty_like(after) for _ in range(2)]
+        results = [np.zeros_like(after) for _ in range(2)]
         ours, theirs = (
             _core.Segment(
                 self._kind,

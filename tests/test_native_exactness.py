@@ -23,17 +23,7 @@ def test_pairs_with_nans_and_negative_zeros_are_exact_in_every_mode(kind, mode):
     assert min(counts["NaN"], counts["negative_zero"]) >= 2 * len(pairs.special_patterns(kind))
 
 
-@pytest.mark.parametrize("kind", pairs.FLOATS)
-def test_a_wrong_element_would_be_counted(kind, monkeypatch):
-    decode = pairs._core.decode
-
-    def damaging(codewords, coded, threads):
-        decode(codewords, coded, threads)
-        results[-1][:1] ^= 1
-
-    results = []
-    empty_like = np.empty_like
-    monkeypatch.setattr(pairs.np, "empty_like", lambda array: results.append(empty_like(array)) or results[-1])
-    monkeypatch.setattr(pairs._core, "decode", damaging)
-    (_, n_faults), *_ = pairs.check(np.random.default_rng(0), kind, 1000, "sparse")
-    assert n_faults == 1
+def test_what_does_not_come_back_is_counted(monkeypatch):
+    monkeypatch.setattr(pairs._core, "decode", lambda *_: None)
+    (counts, n_faults), *_ = pairs.check(np.random.default_rng(0), Kind.BFLOAT16, 1000, "plain")
+    assert n_faults > 0.9 * counts["pairs"]  # all but zeros

@@ -74,9 +74,7 @@ def _ordered(array: NDArray) -> NDArray[np.unsignedinteger]:
 
 def ulp_differences(a: Weights, b: Weights) -> bytes:
     """Differences of ordered integers, the sign as the lowest bit, in byte planes."""
-    differences = [
-        _zigzag(new - old) if new.size else new for old, new in zip(ordered(a), ordered(b), strict=True)
-    ]
+    differences = [_zigzag(new - old) if new.size else new for old, new in zip(ordered(a), ordered(b), strict=True)]
     return planes(words_of({str(i): difference for i, difference in enumerate(differences)}))
 
 

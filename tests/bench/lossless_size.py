@@ -62,9 +62,9 @@ def report(folder: Path, dtype: str | None, efforts: list[Effort], peers: Mappin
     n, raw = series.n_weights(first), series.n_bytes(first)
     print(f"\n{folder.name}{f' as {dtype}' if dtype else ''}: {n} weights, {share_of_changes(checkpoints):.2%} change")
     ours = {effort: our_sizes(checkpoints, effort) for effort in efforts}
-    for effort, (keyframe, _) in ours.items():
-        print(f"keyframe, {effort}: {keyframe} bytes, {series.bits_per_weight(keyframe, n):.4f} bits per weight, ", end="")
-        print(f"zstd-19 of byte planes {len(series.zstd(19, series.planes(series.words_of(first))))} bytes of {raw}")
+    for effort, (size, _) in ours.items():
+        print(f"keyframe, {effort}: {size} bytes of {raw}, {series.bits_per_weight(size, n):.4f} bits per weight")
+    print(f"keyframe, byte planes + zstd-19: {len(series.zstd(19, series.planes(series.words_of(first))))} bytes")
     sizes = {f"incnnr, {effort}": updates for effort, (_, updates) in ours.items()} | peer_sizes(checkpoints, peers)
     rows = [
         (name, size, series.bits_per_weight(size, n * n_updates), *(ours[effort][1] / size for effort in efforts))

@@ -1,76 +1,123 @@
 """Prints how fast lossless updates are encoded and decoded, in GB/s of raw weights, beside zstd-3 of XOR byte planes.
 
-By hand (a minute; some 3 GB of memory for 500 MB)::
+By hand (minutes; some 7 GB of memory)::
 
-    python -m tests.bench.lossless_speed SERIES_FOLDER [--megabytes 500] [--threads 1 2] [--repeat 3]
+    python -m tests.bench.lossless_speed SERIES_FOLDER [--effort default] [--megabytes 0 500] [--threads 1 2]
+        [--repeat 3] [--clock cpu] [--instructions]
 
-The first checkpoints of the series, tiled to the size, become a base and one update for each repetition; medians over
-the updates. Our times include digests and their check. The peer gets its weights as one array of integers and checks
-nothing; its decompression has one thread always.
+Checkpoints of the series, tiled to the size (0: as they are), become a base and one update for each repetition; medians
+over the updates. "decode" makes new arrays, "into" patches those there are; these three are of the whole codec, with
+digests and their check. "kernels" are the native coders alone, over arrays that are there. The peer gets its weights as
+one array of integers and checks nothing; its decompression has one thread always. Then a model of 1 GB of which one
+copy in ten changes, all tensors of it. ``--clock cpu`` takes the processor's time instead of the wall's, of all threads
+together: for one thread on a machine where others run.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TypeVar
+from typing import Any, TypeVar, get_args
 
 import zstandard
 
 import incnnr
-from tests.bench import series
+from incnnr.incremental.encoder import Effort
+from tests.bench import instructions, lossless_kernels, series
 
 T = TypeVar("T")
+EFFORTS = get_args(Effort)
+SPEEDS = ("encode", "decode", "into", "kernels encode", "kernels decode")
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+DECODES_INTO = "into" in inspect.signature(incnnr.Decoder.decode).parameters
 
 
 @dataclass
 class Times:
-    """Seconds of every update, and the bytes of the last."""
+    """Seconds of every update by what was done, and the bytes of the last."""
 
-    encode: list[float] = field(default_factory=list)
-    decode: list[float] = field(default_factory=list)
-    size: int = 0
+    clock: Callable[[], float]
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    n_bytes: int = 0
 
+    def timed(self, name: str, call: Callable[..., T], *arguments: Any, **named: Any) -> T:
+        start = self.clock()
+        result = call(*arguments, **named)
+        self.seconds.setdefault(name, []).append(self.clock() - start)
+        return result
 
-def tiled(path: Path, n_bytes: int) -> series.Weights:
-    """Repeat a checkpoint under other names, each copy in memory of its own, until it has the size."""
-    weights = series.load(path)
-    n_copies = max(1, round(n_bytes / series.n_bytes(weights)))
-    return {f"{i}.{name}": array.copy() for i in range(n_copies) for name, array in weights.items()}
-
-
-def timed(seconds: list[float], call: Callable[..., T], *arguments: object) -> T:
-    start = time.perf_counter()
-    result = call(*arguments)
-    seconds.append(time.perf_counter() - start)
-    return result
+    def speeds(self, raw: int) -> list[float | str]:
+        """Return GB/s of `raw` bytes for each of `SPEEDS`, in the middle."""
+        return [raw / median(self.seconds[name]) / 1e9 if name in self.seconds else "n/a" for name in SPEEDS]
 
 
-def time_codec(paths: list[Path], n_bytes: int, threads: int) -> Times:
-    times, base = Times(), tiled(paths[0], n_bytes)
-    encoder, decoder = incnnr.Encoder(base=base, threads=threads), incnnr.Decoder(base=base, threads=threads)
-    for path in paths[1:]:
-        weights = tiled(path, n_bytes)
-        update = timed(times.encode, encoder.encode, weights)
-        model = timed(times.decode, decoder.decode, update)
-        times.size = len(bytes(update))
-        if any(model[name].tobytes() != array.tobytes() for name, array in weights.items()):
-            raise SystemExit("an update does not decode to what was encoded")
-    return times
+@dataclass(frozen=True)
+class Walk:
+    """Checkpoints to go through: each repeated under other names, in memory of its own; one in `every` changes."""
+
+    paths: list[Path]
+    n_copies: int
+    every: int = 1
+
+    def models(self) -> Iterable[dict[str, Any]]:
+        first = series.load(self.paths[0])
+        for path in self.paths:
+            now = series.load(path)
+            copies = (now if i % self.every == 0 else first for i in range(self.n_copies))
+            yield {f"{i}.{name}": array.copy() for i, copy in enumerate(copies) for name, array in copy.items()}
+
+    @property
+    def raw_bytes(self) -> int:
+        return self.n_copies * series.n_bytes(series.load(self.paths[0]))
 
 
-def time_peer(paths: list[Path], n_bytes: int, threads: int) -> Times:
-    times, before = Times(), series.words_of(tiled(paths[0], n_bytes))
-    for path in paths[1:]:
-        after = series.words_of(tiled(path, n_bytes))
-        data = timed(times.encode, encoded_by_peer, before, after, threads)
-        timed(times.decode, decoded_by_peer, before, data)
-        times.size, before = len(data), after
-    return times
+def time_codec(walk: Walk, effort: Effort, threads: int, times: Times) -> None:
+    models = iter(walk.models())
+    base = next(models)
+    patched = {name: array.copy() for name, array in base.items()}
+    encoder = incnnr.Encoder(base=base, effort=effort, threads=threads)
+    decoder, patcher = (incnnr.Decoder(base=base, threads=threads) for _ in range(2))
+    for weights in models:
+        update = times.timed("encode", encoder.encode, weights)
+        check(times.timed("decode", decoder.decode, update), weights)
+        if DECODES_INTO:
+            times.timed("into", patcher.decode, update, into=patched)
+            check(patched, weights)
+        times.n_bytes = len(bytes(update))
+
+
+def check(decoded: series.Weights, weights: series.Weights) -> None:
+    if any(decoded[name].tobytes() != array.tobytes() for name, array in weights.items()):
+        raise SystemExit("an update does not decode to what was encoded")
+
+
+def time_kernels(walk: Walk, effort: Effort, threads: int, times: Times) -> None:
+    models = iter(walk.models())
+    weights = next(models)
+    ours, theirs = (lossless_kernels.Side(weights, with_history=effort == "small") for _ in range(2))
+    before = lossless_kernels.slices_of(weights)
+    for weights in models:
+        after = lossless_kernels.slices_of(weights)
+        coded = times.timed("kernels encode", ours.encode, before, after, threads)
+        times.timed("kernels decode", theirs.decode, before, coded, threads)
+        if any(result.tobytes() != data.tobytes() for result, data in zip(theirs.results, after, strict=True)):
+            raise SystemExit("a codeword does not decode to what was encoded")
+        before = after
+
+
+def time_peer(walk: Walk, threads: int, times: Times) -> None:
+    models = iter(walk.models())
+    before = series.words_of(next(models))
+    for weights in models:
+        after = series.words_of(weights)
+        data = times.timed("encode", encoded_by_peer, before, after, threads)
+        times.timed("decode", decoded_by_peer, before, data)
+        times.n_bytes, before = len(data), after
 
 
 def encoded_by_peer(before: series.Words, after: series.Words, threads: int) -> bytes:
@@ -81,26 +128,58 @@ def decoded_by_peer(before: series.Words, data: bytes) -> series.Words:
     return series.xor(before, series.words_of_planes(zstandard.ZstdDecompressor().decompress(data), before))
 
 
+def report_speeds(title: str, walk: Walk, arguments: argparse.Namespace, *, with_kernels: bool) -> None:
+    rows: list[tuple[object, ...]] = []
+    for threads in arguments.threads:
+        for effort in arguments.effort:
+            times = Times(CLOCKS[arguments.clock])
+            time_codec(walk, effort, threads, times)
+            if with_kernels:
+                time_kernels(walk, effort, threads, times)
+            rows.append((f"incnnr, {effort}", threads, *times.speeds(walk.raw_bytes), times.n_bytes))
+        times = Times(CLOCKS[arguments.clock])
+        time_peer(walk, threads, times)
+        rows.append(("XOR byte planes + zstd-3", threads, *times.speeds(walk.raw_bytes), times.n_bytes))
+    columns = ("", "threads", *SPEEDS, "bytes of the last")
+    series.print_table(f"{title}: GB/s ({arguments.clock}), medians of {arguments.repeat} updates", columns, rows)
+
+
+def report_instructions(paths: list[Path], efforts: Iterable[Effort]) -> None:
+    """Differences between runs that encode once or twice, and decode not at all or once."""
+    n = series.n_weights(series.load(paths[0]))
+    rows: list[tuple[object, ...]] = []
+    for effort in efforts:
+        program = ["-m", "tests.bench.lossless_kernels", *paths[:2], effort]
+        counts = [instructions.count([*program, *times]) for times in ((1, 0), (2, 0), (1, 1))]
+        once, twice, decoded = (count[0] if count else 0 for count in counts)
+        if once == 0:
+            rows.append((effort, "n/a", "n/a", "n/a"))
+        else:
+            rows.append((effort, (twice - once) / n, (decoded - once) / n, counts[0][1] if counts[0] else ""))
+    series.print_table("kernels: instructions per weight", ("", "encode", "decode", "counted by"), rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of lossless updates beside zstd-3 of XOR byte planes.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--megabytes", type=int, default=500)
+    parser.add_argument("--effort", nargs="+", default=EFFORTS, choices=EFFORTS)
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[0, 500])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--instructions", action="store_true", help="count them, too (minutes without a counter)")
     arguments = parser.parse_args()
-    n_bytes, paths = arguments.megabytes * 1_000_000, series.paths_of(arguments.folder)
-    walk = [paths[i] for i in series.forth_and_back(len(paths), arguments.repeat + 1)]
-    raw = series.n_bytes(tiled(paths[0], n_bytes))
-    rows = []
-    for threads in arguments.threads:
-        for name, times in (
-            ("incnnr", time_codec(walk, n_bytes, threads)),
-            ("XOR byte planes + zstd-3", time_peer(walk, n_bytes, threads)),
-        ):
-            speeds = [raw / median(seconds) / 1e9 for seconds in (times.encode, times.decode)]
-            rows.append((name, threads, *speeds, times.size))
-    title = f"{arguments.folder.name} tiled to {raw / 1e6:.0f} MB, medians of {arguments.repeat} updates"
-    series.print_table(title, ("", "threads", "encode GB/s", "decode GB/s", "bytes of the last update"), rows)
+    paths = series.paths_of(arguments.folder)
+    steps = [paths[i] for i in series.forth_and_back(len(paths), arguments.repeat + 1)]
+    one = Walk(steps, 1).raw_bytes
+    for megabytes in arguments.megabytes:
+        walk = Walk(steps, max(1, round(megabytes * 1e6 / one)))
+        title = f"{arguments.folder.name}, {walk.n_copies} x {one / 1e6:.1f} MB"
+        report_speeds(title, walk, arguments, with_kernels=True)
+    walk = Walk(steps, round(1e9 / one), every=10)
+    report_speeds(f"{walk.n_copies} x {one / 1e6:.1f} MB, one in ten changes", walk, arguments, with_kernels=False)
+    if arguments.instructions:
+        report_instructions(paths, arguments.effort)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,8 @@ def main() -> None:
     rng = np.random.default_rng(1)
     before = rng.standard_normal(100_000, np.float32)
     after = np.where(rng.random(before.size) < 0.02, before * np.float32(1.001), before)
-    print(f"ZipNN {VERSION} in {_FOLDER.name}: {Peer().delta_bytes({'w': before}, {'w': after})} bytes of {after.nbytes}")
+    size = Peer().delta_bytes({"w": before}, {"w": after})
+    print(f"ZipNN {VERSION} in {_FOLDER.name}: {size} bytes of {after.nbytes}")
 
 
 if __name__ == "__main__":
