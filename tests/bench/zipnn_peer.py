@@ -32,7 +32,7 @@ def prepare() -> None:
     print(f"setting up {_FOLDER.name} ...", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", "--clear", _FOLDER], check=True)
     install = [_PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*install, "torch==2.13.0", "numpy", "safetensors", "msgpack"], check=True)  # a small build of it
+    subprocess.run([*install, "torch==2.13.0", "numpy", "safetensors", "msgpack"], check=True)
     subprocess.run([*install, "--no-deps", f"zipnn=={VERSION}"], check=True)
 
 
