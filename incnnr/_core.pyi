@@ -23,6 +23,7 @@ class Segment:
         reference: Bytes | None = None,
         contexts: Bytes | None = None,
         history: Bytes | None = None,
+        changed: Bytes | None = None,
         step_size: float = 0.0,
         max_error: float = ...,
     ) -> None: ...

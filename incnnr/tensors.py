@@ -14,6 +14,8 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
+from incnnr.changes import Change
+
 if TYPE_CHECKING:
     from incnnr.position import Position
 
@@ -255,7 +257,8 @@ class ModelStats:
 class Model(Mapping[str, Array]):
     """The weights at one position: a mapping from name to read-only array, in model order.
 
-    It stays valid and unchanged whatever the decoder does next.
+    It stays valid and unchanged whatever the decoder does next; but where the weights are in arrays that were given to
+    `Decoder.decode` as ``into``, it shows what is in them by now.
 
     Attributes
     ----------
@@ -273,13 +276,14 @@ class Model(Mapping[str, Array]):
         self,
         tensors: Mapping[str, tuple[TensorType, NDArray[np.uint8]]],
         position: Position,
-        changed: frozenset[str],
+        changes: Mapping[str, Change],
         stats: ModelStats,
         layout: Layout | None = None,
     ) -> None:
         self._tensors = tensors
+        self._changes = changes
         self.position = position
-        self.changed = changed
+        self.changed = frozenset(changes)
         self.stats = stats
         self.layout = layout
 
@@ -304,10 +308,40 @@ class Model(Mapping[str, Array]):
         """Bytes of all tensors."""
         return sum(tensor.n_bytes for tensor, _ in self._tensors.values())
 
+    def changes(self) -> Iterator[tuple[str, NDArray[np.int64], Array]]:
+        """Yield what the last update changed, tensor by tensor in model order, for a sparse patch elsewhere.
+
+        Which elements they are is kept as a bit for each weight of the tensors in `changed`, and looked up as the
+        iteration gets there.
+
+        Yields
+        ------
+        name : str
+            One of `changed`.
+        indices : numpy.ndarray of int64
+            Places of the elements whose bits differ from before, in C order, ascending. All of a tensor that is new, as
+            in a keyframe all are.
+        values : numpy.ndarray
+            The elements there, in the tensor's dtype.
+
+        Examples
+        --------
+        >>> from incnnr.incremental import Decoder, Encoder
+        >>> encoder, decoder = Encoder(), Decoder()
+        >>> model = decoder.decode(encoder.encode({"w": np.zeros((2, 3))}))
+        >>> model = decoder.decode(encoder.encode({"w": np.array([[0.0, 0.0, 7.0], [0.0, 0.0, 0.0]])}))
+        >>> list(model.changes())
+        [('w', array([2]), array([7.]))]
+        """
+        for name, (tensor, _) in self._tensors.items():
+            if name in self._changes:
+                indices = self._changes[name].indices(tensor.n_elements, tensor.numpy_dtype.itemsize)
+                yield name, indices, self[name].reshape(-1)[indices]
+
     def to_torch(self) -> dict[str, Any]:
         """Copy the weights into writable torch tensors, ready for ``load_state_dict``."""
         return to_torch(self)
 
     def with_layout(self, layout: Layout | None) -> Model:
         """Return the same weights with another `layout`."""
-        return Model(self._tensors, self.position, self.changed, self.stats, layout)
+        return Model(self._tensors, self.position, self._changes, self.stats, layout)

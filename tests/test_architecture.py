@@ -16,6 +16,7 @@ ROOMS = [
     "position",
     "errors",
     "limits",
+    "changes",
     "tensors",
     "files",
     "_core",

@@ -38,7 +38,8 @@ auto checked_data(nb::handle array, size_t n_bytes, const char* what, std::vecto
 }
 
 void make_segment(BoundSegment* self, unsigned kind, unsigned coding, size_t n_elements, nb::handle result, nb::handle source,
-                  nb::handle reference, nb::handle contexts, nb::handle history, double step_size, double max_error) {
+                  nb::handle reference, nb::handle contexts, nb::handle history, nb::handle changed, double step_size,
+                  double max_error) {
     if (kind >= incnnr::n_kinds || coding > 2) throw nb::value_error("no such kind or coding");
     new (self) BoundSegment{};
     incnnr::Segment& s = self->native;
@@ -51,6 +52,7 @@ void make_segment(BoundSegment* self, unsigned kind, unsigned coding, size_t n_e
     s.reference = checked_data<ReadOnlyBytes>(reference, n_bytes, "reference has the wrong size", self->alive);
     s.contexts = checked_data<WritableBytes>(contexts, incnnr::contexts_bytes(s.kind, s.coding), "contexts have the wrong size", self->alive);
     s.history = checked_data<WritableBytes>(history, incnnr::history_bytes(n_elements), "history has the wrong size", self->alive);
+    s.changed = checked_data<WritableBytes>(changed, (n_elements + 7) / 8, "changed has the wrong size", self->alive);
     s.step_size = step_size;
     s.max_error = max_error;
     if (s.coding == incnnr::Coding::inter && s.reference == nullptr) throw nb::value_error("inter coding needs a reference");
@@ -363,7 +365,8 @@ NB_MODULE(_core, m) {
     m.attr("CONTEXT_BYTES") = sizeof(incnnr::Context);
     nb::class_<BoundSegment>(m, "Segment")
         .def("__init__", &make_segment, nb::arg("kind"), nb::arg("coding"), nb::arg("n_elements"), nb::kw_only(), nb::arg("result") = nb::none(),
-             nb::arg("source") = nb::none(), nb::arg("reference") = nb::none(), nb::arg("contexts") = nb::none(), nb::arg("history") = nb::none(), nb::arg("step_size") = 0.0,
+             nb::arg("source") = nb::none(), nb::arg("reference") = nb::none(), nb::arg("contexts") = nb::none(), nb::arg("history") = nb::none(),
+             nb::arg("changed") = nb::none(), nb::arg("step_size") = 0.0,
              nb::arg("max_error") = std::numeric_limits<double>::infinity())
         .def_prop_ro("digest", [](const BoundSegment& s) { return s.native.digest; })
         .def_prop_ro("n_changed", [](const BoundSegment& s) { return s.native.n_changed; })

@@ -61,6 +61,8 @@ struct Segment {
                                // decoding Coding::inter may write over its reference
     uint8_t* contexts;         // advanced in place; aligned to 8 bytes (null with Coding::intra)
     uint8_t* history;          // advanced in place; aligned to 8 bytes, null for none
+    uint8_t* changed;          // decoding against a reference: bit i % 8 of byte i / 8 is set where result differs from
+                               // it; zeros before, null if nobody asks
     double step_size;          // Coding::quantized only
     double max_error;          // Coding::quantized, encoding only: bound of |result - source|; infinity for none
     // Filled in:

@@ -138,6 +138,7 @@ private:
             N::store(segment_.result, first_ + i, after);
             changed_[n_changed_++] = static_cast<uint16_t>(i);
             difference = N::difference(after, before);
+            if (segment_.changed != nullptr && difference != 0) mark_changed(segment_.changed, first_ + i);
         }
         if (history_ != nullptr) directions_[i] = direction_of(difference);
     }
@@ -277,6 +278,8 @@ private:
         unsigned i = 0;
         for (; i + n_lanes <= n_; i += n_lanes) code_plain_lanes<n_lanes>(i);
         for (; i < n_; ++i) code_plain_lanes<1>(i);
+        if (segment_.changed == nullptr) return;
+        for (unsigned k = 0; k < n_changed_; ++k) mark_changed(segment_.changed, first_ + changed_[k]);
     }
 
     template <unsigned n_lanes>

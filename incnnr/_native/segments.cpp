@@ -216,7 +216,9 @@ void code_quantized(Coder& coder, Segment& segment) {
     if (coder.bypass(1, any_misses)) code_corrections<kind>(coder, segment);
     for (size_t i = 0; i < segment.n_elements; ++i) {
         const auto got = NumberOf<kind>::load(segment.result, i);
-        segment.n_changed += got != element_or_zero<kind>(segment.reference, i);
+        const bool is_changed = got != element_or_zero<kind>(segment.reference, i);
+        segment.n_changed += is_changed;
+        if (is_changed && segment.changed != nullptr) mark_changed(segment.changed, i);
         if constexpr (Coder::is_encoder) {
             const double error = error_of<kind>(got, NumberOf<kind>::load(segment.source, i));
             if (error > segment.largest_error && std::isfinite(error)) segment.largest_error = error;

@@ -2,87 +2,186 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from incnnr import coding
-from incnnr.errors import CorruptError, UnsupportedError, located
+from incnnr.errors import CorruptError, LimitExceededError, UnsupportedError, located
 from incnnr.incremental.declared import check_table
-from incnnr.incremental.revision import Revision
-from incnnr.incremental.state import CodecState, TensorSpec, digest_of
-from incnnr.incremental.syntax import Data, Table
-from incnnr.incremental.update import ParsedUpdate
+from incnnr.incremental.lent import Lent, check_lent
+from incnnr.incremental.results import Results, RevertibleResults
+from incnnr.incremental.revision import Job, Revision, SliceRef
+from incnnr.incremental.state import CodecState, Outcome, TensorSpec, digest_of, model_bytes
+from incnnr.incremental.syntax import Begin, Data, Table
+from incnnr.incremental.update import ArrivingUpdate, ParsedUpdate
 from incnnr.limits import Limits
-from incnnr.nnc.units import UnitType
+from incnnr.nnc.units import Unit, UnitType
+from incnnr.position import Position
+
+_TRUSTED_BYTES = 64 << 20  # what comes of an update at once, at most
 
 
 def decode_update(
-    parent: CodecState | None, update: ParsedUpdate, update_bytes: int, limits: Limits, threads: int
-) -> tuple[CodecState, frozenset[str], int]:
+    parent: CodecState | None,
+    update: ParsedUpdate,
+    update_bytes: int,
+    lent: Mapping[str, Lent] | None,
+    limits: Limits,
+    threads: int,
+) -> Outcome:
     """Decode an update whose parent is known to fit.
 
-    Returns
-    -------
-    CodecState
-        What the decoder holds after it. `parent` is unchanged.
-    frozenset of str
-        Tensors that were added or got other values.
-    int
-        Elements that changed.
+    `parent` is unchanged but for arrays that were `lent`: its tensors are in them, and the results are written over
+    them. If this raises, what was in them is in them again.
     """
-    units = list(update.units)
-    table: Mapping[str, TensorSpec] = parent.table if parent else {}
-    if units and units[0].type == UnitType.TABLE:
-        unit = units.pop(0)
+    decoding = _Decoding(parent, update.begin, lent, limits, threads)
+    try:
+        for unit in update.units:
+            decoding.take(unit, update_bytes, None)
+        return decoding.outcome(update.position, update_bytes)
+    except BaseException:
+        decoding.revert()
+        raise
+
+
+def decode_arriving(
+    parent: CodecState | None,
+    update: ArrivingUpdate,
+    lent: Mapping[str, Lent] | None,
+    limits: Limits,
+    threads: int,
+) -> Outcome:
+    """Do as `decode_update`, unit by unit as they come. What `update` raises is passed on."""
+    decoding = _Decoding(parent, update.begin, lent, limits, threads)
+    held_bytes = model_bytes(parent.table) if parent else 0
+    try:
+        for unit in update.units():
+            new_bytes = limits.allowed_bytes(update.n_bytes, held_bytes)
+            decoding.take(unit, max(update.n_bytes, _TRUSTED_BYTES), new_bytes)
+        parsed = ParsedUpdate(update.begin, (), update.end)
+        return decoding.outcome(parsed.position, update.n_bytes)
+    except BaseException:
+        decoding.revert()
+        raise
+
+
+class _Decoding:
+    """An update on its way, unit by unit, from the state that it follows to the one after it."""
+
+    def __init__(
+        self,
+        parent: CodecState | None,
+        begin: Begin,
+        lent: Mapping[str, Lent] | None,
+        limits: Limits,
+        threads: int,
+    ) -> None:
+        self._parent = parent
+        self._begin = begin
+        self._lent = lent
+        self._limits = limits
+        self._threads = threads
+        self._slices: _Slices | None = None
+
+    def take(self, unit: Unit, update_bytes: int, new_bytes: int | None) -> None:
+        """Decode the next unit between BEGIN and END.
+
+        Its table may declare what `update_bytes` may. Of `new_bytes`, if given, new tensors may have no more so far.
+        """
         with located(unit.byte_offset, unit.index):
-            table = Table.read(unit).apply(table)
-            check_table(limits, table, parent, update_bytes)
-    revision = Revision(parent.tensors if parent else {}, table, with_history=update.begin.with_history)
-    slices = _Slices(revision, parent, threads)
-    for unit in units:
-        with located(unit.byte_offset, unit.index):
-            if unit.type != UnitType.DATA:
+            if unit.type == UnitType.TABLE and self._slices is None:
+                table = Table.read(unit).apply(self._held_table)
+                check_table(self._limits, table, self._parent, update_bytes)
+                self._slices = self._slices_of(table)
+            elif unit.type == UnitType.DATA:
+                self._slices = self._slices or self._slices_of(self._held_table)
+                self._slices.take(unit, new_bytes)
+            else:
                 raise UnsupportedError(f"unit type {unit.type}")
-            slices.take(Data.read(unit, most_codewords=len(revision.refs)))
-    with located(update_bytes, None):
-        slices.end()
-        tensors = revision.tensors()
-    if digest_of(tensors) != update.end.digest:
-        raise CorruptError("the decoded weights are not those the update was made from", byte_offset=update_bytes)
-    state = CodecState(update.position, tensors, slices.flag_contexts)
-    return state, revision.changed_names, slices.n_changed
+
+    def outcome(self, position: Position, update_bytes: int) -> Outcome:
+        """Finish at a position; the digest is compared with that of the weights."""
+        slices = self._slices or self._slices_of(self._held_table)
+        with located(update_bytes, None):
+            outcome = slices.outcome(position)
+        if digest_of(outcome.state.tensors) != position.digest:
+            raise CorruptError("the decoded weights are not those the update was made from", byte_offset=update_bytes)
+        return outcome
+
+    def revert(self) -> None:
+        """Put back what was in the lent arrays."""
+        if self._slices:
+            self._slices.revert()
+
+    @property
+    def _held_table(self) -> Mapping[str, TensorSpec]:
+        return self._parent.table if self._parent else {}
+
+    def _slices_of(self, table: Mapping[str, TensorSpec]) -> _Slices:
+        if self._lent is not None:
+            check_lent(self._lent, table)
+        return _Slices(self._parent, self._begin, table, self._lent, self._threads)
 
 
 class _Slices:
     """The slices of an update, decoded unit by unit."""
 
-    def __init__(self, revision: Revision, parent: CodecState | None, threads: int) -> None:
-        self.flag_contexts = parent.flag_contexts.copy() if parent else coding.fresh_flag_contexts()
-        self.n_changed = 0
-        self._revision = revision
+    def __init__(
+        self,
+        parent: CodecState | None,
+        begin: Begin,
+        table: Mapping[str, TensorSpec],
+        lent: Mapping[str, Lent] | None,
+        threads: int,
+    ) -> None:
+        self._flag_contexts = parent.flag_contexts.copy() if parent else coding.fresh_flag_contexts()
+        self._revertible = None if lent is None else RevertibleResults(table, {k: v.data for k, v in lent.items()})
+        held = parent.tensors if parent else {}
+        self._revision = Revision(held, table, self._revertible or Results(table, {}), with_history=begin.with_history)
         self._threads = threads
+        self._new_bytes = 0
+        self._n_changed = 0
         self._n_done = 0
 
-    def take(self, unit: Data) -> None:
-        refs = self._revision.refs[self._n_done : self._n_done + unit.n_slices]
-        if len(refs) < unit.n_slices:
+    def take(self, unit: Unit, new_bytes: int | None) -> None:
+        data = Data.read(unit, most_codewords=len(self._revision.refs))
+        jobs = self._opened(self._changed(data), new_bytes)
+        codewords = self._revision.grouped(jobs)
+        if len(codewords) != len(data.codewords):
+            raise CorruptError(f"{len(codewords)} codewords needed, {len(data.codewords)} found")
+        coding.decode(codewords, [memoryview(codeword) for codeword in data.codewords], self._threads)
+        self._revision.settle(jobs)
+        if self._revertible:
+            self._revertible.settle([(self._revision.bits_of(ref), self._revision.unit_bytes(ref)) for ref, _ in jobs])
+        self._n_changed += sum(segment.n_changed for _, segment in jobs)
+
+    def _changed(self, data: Data) -> list[SliceRef]:
+        """Return the slices of a unit that it has codewords for."""
+        refs = self._revision.refs[self._n_done : self._n_done + data.n_slices]
+        if len(refs) < data.n_slices:
             raise CorruptError("more slices than the model has")
         self._n_done += len(refs)
         known = [ref.reference.changed for ref in refs if ref.reference]
-        coded_flags = iter(coding.decode_flags(memoryview(unit.flags), known, self.flag_contexts))
-        rewritten = []
+        coded_flags = iter(coding.decode_flags(memoryview(data.flags), known, self._flag_contexts))
+        changed = []
         for ref in refs:
             if ref.reference is None or next(coded_flags):
-                rewritten.append(ref)
+                changed.append(ref)
             else:
                 self._revision.keep(ref)
-        jobs = [(ref, self._revision.rewrite(ref)) for ref in rewritten]
-        codewords = self._revision.grouped(jobs)
-        if len(codewords) != len(unit.codewords):
-            raise CorruptError(f"{len(codewords)} codewords needed, {len(unit.codewords)} found")
-        coding.decode(codewords, [memoryview(codeword) for codeword in unit.codewords], self._threads)
-        self._revision.settle(jobs)
-        self.n_changed += sum(segment.n_changed for _, segment in jobs)
+        return changed
 
-    def end(self) -> None:
+    def _opened(self, refs: Sequence[SliceRef], new_bytes: int | None) -> list[Job]:
+        self._new_bytes += sum(ref.stop - ref.start for ref in refs if ref.reference is None)
+        if new_bytes is not None and self._new_bytes > new_bytes:
+            raise LimitExceededError(f"{self._new_bytes} bytes of new weights come of too few bytes")
+        return [(ref, self._revision.restore(ref)) for ref in refs]
+
+    def outcome(self, position: Position) -> Outcome:
         if any(ref.reference is None for ref in self._revision.refs[self._n_done :]):
             raise CorruptError("a new tensor has no data")
+        state = CodecState(position, self._revision.tensors(), self._flag_contexts)
+        return Outcome(state, self._revision.changes(), self._n_changed)
+
+    def revert(self) -> None:
+        if self._revertible:
+            self._revertible.revert()

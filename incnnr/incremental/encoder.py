@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal, get_args
 
-from incnnr.coding import checked_threads
+from incnnr.coding import checked_threads, trim_memory
 from incnnr.errors import StateError
+from incnnr.incremental.chunks import UpdateChunks
 from incnnr.incremental.decoder import Decoder
-from incnnr.incremental.encoding import Given, encode_update
+from incnnr.incremental.encoding import Encoded, Given, Units, encode_update
+from incnnr.incremental.revision import UNIT_BYTES
 from incnnr.incremental.standard_encoding import encode_bitstream
-from incnnr.incremental.state import CodecState, base_state
+from incnnr.incremental.state import CodecState, TensorState, base_state
 from incnnr.incremental.update import Update
 from incnnr.limits import DEFAULT_LIMITS
 from incnnr.position import Position
@@ -91,6 +93,7 @@ class Encoder:
         self._require_ack = require_ack
         self._state = None if base is None else base_state(base)
         self._pending: CodecState | None = None
+        self._shared: frozenset[str] = frozenset()
         self._last_sequence = self._state.position.sequence if self._state else -1
 
     @classmethod
@@ -114,8 +117,25 @@ class Encoder:
         if "base" in options:
             raise TypeError("resume takes its base from the decoder")
         encoder = cls(**options)  # type: ignore[arg-type]
-        encoder._state = decoder._state
+        encoder._state = decoder.fork()._state
+        encoder._shared = frozenset(encoder._state.tensors if encoder._state else ())
         encoder._last_sequence = decoder.position.sequence if decoder.position else -1
+        return encoder
+
+    @classmethod
+    def take_over(cls, decoder: Decoder, **options: object) -> Encoder:
+        """Continue from what `decoder` holds, which holds nothing from then on: one model is in memory, not two.
+
+        Parameters
+        ----------
+        decoder : Decoder
+            Its models, and forks of it, are invalid as soon as `encode_over` is called.
+        **options
+            As for `resume`.
+        """
+        encoder = cls.resume(decoder, **options)
+        encoder._shared = frozenset()
+        decoder._state = None
         return encoder
 
     @property
@@ -155,17 +175,86 @@ class Encoder:
         -----
         All or nothing: if this raises, the encoder is where it was.
         """
-        if keyframe and partial:
-            raise ValueError("a keyframe cannot be partial")
-        parent = None if keyframe else self._state
-        given = self._given(weights)
-        update, state = self._encode(parent, self._last_sequence, given, partial=partial, threads=self._threads)
-        self._last_sequence = max(self._last_sequence, update.position.sequence)
+        units = self.encode_chunks(weights, keyframe=keyframe, partial=partial)
+        data = b"".join(units)
+        if len(data) > UNIT_BYTES:
+            trim_memory()  # the buffers of a large update are of no use to the updates after it
+        return Update(data, units.position, units.parent, units.stats)
+
+    def encode_chunks(
+        self, weights: Mapping[str, object], *, keyframe: bool = False, partial: bool = False
+    ) -> UpdateChunks:
+        """Do as `encode`, unit by unit: nobody needs the whole update in memory.
+
+        Parameters
+        ----------
+        weights, keyframe, partial
+            As for `encode`. The arrays must stay as they are until the last unit was handed out.
+
+        Returns
+        -------
+        UpdateChunks
+            Iterator of bytes, the units of the update, at most 64 MiB each. With the last one, the encoder stands where
+            ``encode`` would have left it; until then, or if the iteration stops earlier, it is where it was.
+
+        Raises
+        ------
+        TypeError, ValueError, UnsupportedError
+            As by `encode`, at once.
+        StateError
+            By the iterator, if the encoder has moved on in the meantime.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> encoder, decoder = Encoder(), Decoder()
+        >>> chunks = encoder.encode_chunks({"w": np.arange(3)})
+        >>> decoder.decode_chunks(chunks).position == chunks.position == encoder.position
+        True
+        """
+        state, last_sequence = self._state, self._last_sequence
+        units = self._units(weights, {}, keyframe=keyframe, partial=partial)
+
+        def commit(encoded: Encoded) -> None:
+            if self._state is not state or self._last_sequence != last_sequence:
+                raise StateError("the encoder was used for something else before this update was coded to its end")
+            self._settle(state, encoded)
+
+        return UpdateChunks(units, commit)
+
+    def encode_over(self, weights: Mapping[str, object], *, keyframe: bool = False) -> UpdateChunks:
+        """Do as `encode_chunks`, with one model in memory: the new weights are written over what is held.
+
+        Not all or nothing: if the iteration does not get to its end, the encoder holds nothing, and the next update is
+        a keyframe. Errors that `encode_chunks` raises at once are raised at once here too, and change nothing. Arrays
+        that a decoder has too, after `resume`, are left as they are.
+
+        Raises
+        ------
+        StateError
+            The encoder waits for acknowledgements: it needs what it would write over.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> encoder = Encoder(base={"w": np.zeros(3)})
+        >>> update = b"".join(encoder.encode_over({"w": np.arange(3.0)}))
+        >>> Decoder(base={"w": np.zeros(3)}).decode(update)["w"]
+        array([0., 1., 2.])
+        """
         if self._require_ack:
-            self._pending = state
-        else:
-            self._state = state
-        return update
+            raise StateError("an encoder that waits for acknowledgements cannot write over what was acknowledged")
+        state = self._state
+        own = {} if state is None else {k: v for k, v in state.tensors.items() if k not in self._shared}
+        units = self._units(weights, own, keyframe=keyframe, partial=False)
+        self._state = None
+
+        def commit(encoded: Encoded) -> None:
+            if self._state is not None:
+                raise StateError("the encoder was used for something else before this update was coded to its end")
+            self._settle(state, encoded)
+
+        return UpdateChunks(units, commit)
 
     def acknowledge(self, position: Position) -> None:
         """Take the pending update as received: later updates are coded from its position.
@@ -183,6 +272,29 @@ class Encoder:
         """Forget the pending update, if there is one."""
         self._pending = None
 
+    def _units(
+        self, weights: Mapping[str, object], own: Mapping[str, TensorState], *, keyframe: bool, partial: bool
+    ) -> Units:
+        """Start coding an update, over tensors of its `own` that keep their type."""
+        if keyframe and partial:
+            raise ValueError("a keyframe cannot be partial")
+        given = self._given(weights)
+        over = {k: v.data for k, v in own.items() if k in given and given[k].type == v.spec.type}
+        for data in over.values():
+            data.flags.writeable = True
+        parent = None if keyframe else self._state
+        return self._encode(parent, self._last_sequence, given, over=over, partial=partial, threads=self._threads)
+
+    def _settle(self, before: CodecState | None, encoded: Encoded) -> None:
+        """Stand where an update led, or wait for its acknowledgement."""
+        self._last_sequence = max(self._last_sequence, encoded.position.sequence)
+        if self._require_ack:
+            self._pending = encoded.state
+        else:
+            self._state = encoded.state
+        after, held = encoded.state.tensors, before.tensors if before else {}
+        self._shared = frozenset(k for k in self._shared if k in after and after[k].data is held[k].data)
+
     def _given(self, weights: Mapping[str, object]) -> dict[str, Given]:
         given: dict[str, Given] = {}
         for name in weights:
@@ -195,7 +307,7 @@ class Encoder:
         return given
 
 
-def _encoding_of(profile: str, quality: Quality, effort: str) -> Callable[..., tuple[Update, CodecState]]:
+def _encoding_of(profile: str, quality: Quality, effort: str) -> Callable[..., Units]:
     if profile not in _ENCODINGS:
         raise ValueError(f"profile is 'incnnr' or 'iso', not {profile!r}")
     if profile == "iso" and quality == Quality():

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, compress
 
 from incnnr import coding
 from incnnr.coding import Segment
+from incnnr.incremental.results import Results
 from incnnr.incremental.revision import UNIT_BYTES, Revision, SliceRef
-from incnnr.incremental.state import Bytes, CodecState, TensorSpec, chain_of, digest_of, model_bytes, next_sequence
+from incnnr.incremental.state import (
+    Bytes,
+    CodecState,
+    TensorSpec,
+    chain_of_hashes,
+    digest_of,
+    model_bytes,
+    next_sequence,
+)
 from incnnr.incremental.syntax import START, Begin, Data, End, Table
-from incnnr.incremental.update import Update, UpdateStats
+from incnnr.incremental.update import UpdateStats
 from incnnr.position import Position
 from incnnr.quantization import Tolerance
 from incnnr.tensors import TensorType
@@ -35,58 +45,72 @@ class Given:
     tolerance: Tolerance
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What there is to say of an update whose bytes are gone.
+
+    Attributes
+    ----------
+    position, parent, stats
+        As of `Update`.
+    state : CodecState
+        What a decoder holds after it.
+    end : bytes
+        Its last unit.
+    """
+
+    position: Position
+    parent: Position | None
+    stats: UpdateStats
+    state: CodecState
+    end: bytes
+
+
+Units = Generator[bytes, None, Encoded]
+"""The units of an update but the last, each coded when it is asked for; it returns what they came to."""
+
+
 def encode_update(
     parent: CodecState | None,
     last_sequence: int,
     given: Mapping[str, Given],
     *,
+    over: Mapping[str, Bytes],
     partial: bool,
     threads: int,
     with_history: bool = False,
-) -> tuple[Update, CodecState]:
+) -> Units:
     """Code `given` against `parent` (None: a keyframe), `with_history` of each weight as far as it is coded exactly.
 
-    Returns
-    -------
-    Update
-        The one after `parent`; a keyframe is the one after `last_sequence`.
-    CodecState
-        What a decoder holds after it. `parent` is unchanged.
+    The update is the one after `parent`; a keyframe is the one after `last_sequence`. `parent` is unchanged but for the
+    arrays of it that are `over`, by name: results are written over them.
     """
     sequence = next_sequence(parent, last_sequence)
     held = parent.table if parent else {}
     table = _table_after(held, given, keep_missing=partial)
-    revision = Revision(parent.tensors if parent else {}, table, with_history=with_history)
-    flag_contexts = parent.flag_contexts.copy() if parent else coding.fresh_flag_contexts()
+    results = Results(table, over)
+    revision = Revision(parent.tensors if parent else {}, table, results, with_history=with_history)
+    parent_chain = parent.position.chain if parent else None
     difference = Table.between(held, table)
 
     changed = _changed_flags(revision, given, threads)
-    # All arrays that stay are allocated before the first buffer that goes, so that no holes are left between them.
-    segments = [
-        revision.rewrite(ref, given[ref.name].data, given[ref.name].tolerance.max_error) if flag else None
-        for ref, flag in zip(revision.refs, changed, strict=True)
-    ]
-    named_parent = parent.position if parent else None
-    parent_chain = parent.position.chain if parent else None
-    units = [START, Begin(sequence, parent_chain, with_history).pack(), *([difference.pack()] if difference else [])]
-    units += [unit.pack() for unit in _data_units(revision, segments, flag_contexts, threads)]
+    for ref in compress(revision.refs, changed):
+        revision.reserve(ref)
+    slices = _Slices(revision, changed, given, parent)
+    hashes, n_bytes = [], 0
+    head = [START, Begin(sequence, parent_chain, with_history).pack(), *([difference.pack()] if difference else [])]
+    for unit in chain(head, slices.units(threads)):
+        hashes.append(coding.xxh64(unit))
+        n_bytes += len(unit)
+        yield unit
 
     tensors = revision.tensors()
     digest = digest_of(tensors)
-    end = End(digest, chain_of(parent_chain, units, digest))
-    data = b"".join([*units, end.pack()])
-    if len(data) > UNIT_BYTES:
-        units.clear()
-        coding.trim_memory()  # the buffers of a large update are of no use to the updates after it
-    position = Position(sequence, end.chain, digest)
-    stats = UpdateStats(
-        n_bytes=len(data),
-        n_weights=sum(spec.type.n_elements for spec in table.values()),
-        model_bytes=model_bytes(table),
-        n_changed=sum(segment.n_changed for segment in segments if segment),
-        largest_error=max((segment.largest_error for segment in segments if segment), default=0.0),
-    )
-    return Update(data, position, named_parent, stats), CodecState(position, tensors, flag_contexts)
+    end = End(digest, chain_of_hashes(parent_chain, hashes, digest)).pack()
+    position = Position(sequence, int.from_bytes(end[-8:], "little"), digest)
+    stats = slices.stats(n_bytes + len(end))
+    state = CodecState(position, tensors, slices.flag_contexts)
+    return Encoded(position, parent.position if parent else None, stats, state, end)
 
 
 def _table_after(
@@ -98,30 +122,62 @@ def _table_after(
     return {**kept, **specs}
 
 
-def _data_units(
-    revision: Revision, segments: Sequence[Segment | None], flag_contexts: Bytes, threads: int
-) -> Iterator[Data]:
-    """Code what changed, a unit at a time; slices behind the last change need no unit."""
-    n_needed = max((i + 1 for i, segment in enumerate(segments) if segment), default=0)
-    start = 0
-    while start < n_needed:
-        stop = _unit_stop(revision.refs, segments, start, n_needed)
-        yield _data_unit(revision, revision.refs[start:stop], segments[start:stop], flag_contexts, threads)
-        start = stop
+class _Slices:
+    """The slices of an update, encoded unit by unit."""
 
+    def __init__(
+        self, revision: Revision, changed: Sequence[bool], given: Mapping[str, Given], parent: CodecState | None
+    ) -> None:
+        self.flag_contexts = parent.flag_contexts.copy() if parent else coding.fresh_flag_contexts()
+        self._revision = revision
+        self._changed = changed
+        self._given = given
+        self._n_changed = 0
+        self._largest_error = 0.0
 
-def _data_unit(
-    revision: Revision, refs: Sequence[SliceRef], segments: Sequence[Segment | None], flag_contexts: Bytes, threads: int
-) -> Data:
-    jobs = [(ref, segment) for ref, segment in zip(refs, segments, strict=True) if segment]
-    codewords = coding.encode(revision.grouped(jobs), threads)
-    revision.settle(jobs)
-    known = [(ref, segment is not None) for ref, segment in zip(refs, segments, strict=True) if ref.reference]
-    for ref, is_changed in known:
-        if not is_changed:
-            revision.keep(ref)
-    last_flags = [ref.reference.changed for ref, _ in known if ref.reference]
-    return Data(len(refs), coding.encode_flags([flag for _, flag in known], last_flags, flag_contexts), codewords)
+    def units(self, threads: int) -> Iterator[bytes]:
+        """Code what changed, a unit at a time; slices behind the last change need no unit."""
+        n_needed = max((i + 1 for i, flag in enumerate(self._changed) if flag), default=0)
+        start = 0
+        while start < n_needed:
+            stop = self._unit_stop(start, n_needed)
+            yield self._unit(start, stop, threads).pack()
+            start = stop
+
+    def stats(self, n_bytes: int) -> UpdateStats:
+        """Sum up."""
+        table = self._revision.table
+        n_weights = sum(spec.type.n_elements for spec in table.values())
+        return UpdateStats(n_bytes, n_weights, model_bytes(table), self._n_changed, self._largest_error)
+
+    def _unit(self, start: int, stop: int, threads: int) -> Data:
+        refs, changed = self._revision.refs[start:stop], self._changed[start:stop]
+        jobs = [(ref, self._rewrite(ref)) for ref in compress(refs, changed)]
+        codewords = coding.encode(self._revision.grouped(jobs), threads)
+        self._revision.settle(jobs)
+        self._n_changed += sum(segment.n_changed for _, segment in jobs)
+        self._largest_error = max([self._largest_error, *(segment.largest_error for _, segment in jobs)])
+        known = [(ref.reference, flag) for ref, flag in zip(refs, changed, strict=True) if ref.reference]
+        for ref, flag in zip(refs, changed, strict=True):
+            if not flag:
+                self._revision.keep(ref)
+        last_flags = [reference.changed for reference, _ in known]
+        flags = coding.encode_flags([flag for _, flag in known], last_flags, self.flag_contexts)
+        return Data(len(refs), flags, codewords)
+
+    def _rewrite(self, ref: SliceRef) -> Segment:
+        tensor = self._given[ref.name]
+        return self._revision.rewrite(ref, tensor.data, tensor.tolerance.max_error)
+
+    def _unit_stop(self, start: int, stop: int) -> int:
+        """Where a unit that begins at `start` ends: before its changed weights exceed `UNIT_BYTES`."""
+        n_bytes = 0
+        for i in range(start, stop):
+            ref = self._revision.refs[i]
+            n_bytes += ref.stop - ref.start if self._changed[i] else 0
+            if n_bytes > UNIT_BYTES and i > start:
+                return i
+        return stop
 
 
 def _changed_flags(revision: Revision, given: Mapping[str, Given], threads: int) -> list[bool]:
@@ -134,13 +190,3 @@ def _changed_flags(revision: Revision, given: Mapping[str, Given], threads: int)
     for i, flag in zip(at, coding.find_changed(probes, threads), strict=True):
         changed[i] = flag
     return changed
-
-
-def _unit_stop(refs: Sequence[SliceRef], segments: Sequence[Segment | None], start: int, stop: int) -> int:
-    """Where a unit that begins at `start` ends: before its changed weights exceed `UNIT_BYTES`."""
-    n_bytes = 0
-    for i in range(start, stop):
-        n_bytes += refs[i].stop - refs[i].start if segments[i] else 0
-        if n_bytes > UNIT_BYTES:
-            return i
-    return stop

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from incnnr.coding import Coding, Segment, fresh_history, fresh_slice_contexts, group_sizes
+from incnnr.changes import Change
+from incnnr.coding import (
+    ELEMENT_BYTES,
+    SLICE_ELEMENTS,
+    Coding,
+    Segment,
+    fresh_history,
+    fresh_slice_contexts,
+    group_sizes,
+)
+from incnnr.incremental.results import Results
 from incnnr.incremental.state import Bytes, SliceState, TensorSpec, TensorState
 
 UNIT_BYTES = 48 << 20  # weights per DATA unit; even incompressible ones stay well under the unit's 64 MiB
@@ -51,21 +62,29 @@ class Revision:
         What both sides hold; empty for a keyframe.
     table : mapping of str to TensorSpec
         The tensor table after the update, in model order.
+    results : Results
+        Where the tensors are written.
     with_history : bool
         Whether what elements did before tells what they do now.
     """
 
     def __init__(
-        self, parent: Mapping[str, TensorState], table: Mapping[str, TensorSpec], *, with_history: bool
+        self,
+        parent: Mapping[str, TensorState],
+        table: Mapping[str, TensorSpec],
+        results: Results,
+        *,
+        with_history: bool,
     ) -> None:
         self.table = table
+        self._results = results
         self._with_history = with_history
         self._held = {
             name: _as_reference(parent[name], spec)
             for name, spec in table.items()
             if name in parent and parent[name].spec.type == spec.type
         }
-        self._written: dict[str, Bytes] = {}
+        self._changes: dict[str, Change] = {}
         self._learned: dict[tuple[str, int], tuple[Bytes | None, Bytes | None]] = {}
         self._slices: dict[str, dict[int, SliceState]] = {}
         self.refs = [ref for name, spec in table.items() for ref in self._refs_of(name, spec)]
@@ -77,16 +96,54 @@ class Revision:
 
     def probe(self, ref: SliceRef, source: Bytes, max_error: float) -> Segment:
         """Segment that asks whether a slice changes."""
-        return self._segment(ref, source, max_error)
+        return self._segment(ref, self._held_bytes(ref), source=source[ref.start : ref.stop], max_error=max_error)
 
-    def rewrite(self, ref: SliceRef, source: Bytes | None = None, max_error: float = 0.0) -> Segment:
-        """Segment that codes a slice into a new array, with contexts of its own; without a source, to decode it."""
-        if ref.name not in self._written:
-            self._written[ref.name] = np.empty(self.table[ref.name].type.n_bytes, np.uint8)
-        result = self._written[ref.name][ref.start : ref.stop]
-        learned = self._own_contexts(ref), self._own_history(ref)
-        self._learned[ref.name, ref.index] = learned
-        return self._segment(ref, source, max_error, result, *learned)
+    def reserve(self, ref: SliceRef) -> None:
+        """Allocate what stays of a slice that will be rewritten.
+
+        Done before the first buffer that goes is allocated, no holes are left between what stays.
+        """
+        self._results.array(ref.name)
+        self._learned[ref.name, ref.index] = self._own_contexts(ref), self._own_history(ref)
+
+    def rewrite(self, ref: SliceRef, source: Bytes, max_error: float) -> Segment:
+        """Segment that encodes a slice that was reserved, with contexts of its own."""
+        result, reference = self._results.opened(ref.name, ref.start, ref.stop, self._held_bytes(ref))
+        contexts, history = self._learned[ref.name, ref.index]
+        return self._segment(
+            ref,
+            reference,
+            result=result,
+            contexts=contexts,
+            history=history,
+            source=source[ref.start : ref.stop],
+            max_error=max_error,
+        )
+
+    def restore(self, ref: SliceRef) -> Segment:
+        """Segment that decodes a slice."""
+        self.reserve(ref)
+        result, reference = self._results.opened(ref.name, ref.start, ref.stop, self._held_bytes(ref))
+        contexts, history = self._learned[ref.name, ref.index]
+        changed = self.bits_of(ref)
+        return self._segment(ref, reference, result=result, contexts=contexts, history=history, changed=changed)
+
+    def unit_bytes(self, ref: SliceRef) -> int:
+        """Bytes of an element of a slice, as the kernel counts them."""
+        return ELEMENT_BYTES[self.table[ref.name].type.kind]
+
+    def bits_of(self, ref: SliceRef) -> Bytes | None:
+        """Where decoding says which elements of a slice changed; None if it has no reference."""
+        if ref.name not in self._changes:
+            n_bytes = (self.table[ref.name].n_elements + 7) // 8
+            bits = np.zeros(n_bytes, np.uint8) if ref.reference else None
+            self._changes[ref.name] = Change(bits, self.unit_bytes(ref))
+        bits = self._changes[ref.name].bits
+        first = ref.index * SLICE_ELEMENTS // 8
+        return None if bits is None else bits[first : first + (ref.n_elements + 7) // 8]
+
+    def _held_bytes(self, ref: SliceRef) -> Bytes | None:
+        return self._held[ref.name].data[ref.start : ref.stop] if ref.reference else None
 
     def _own_contexts(self, ref: SliceRef) -> Bytes | None:
         coding = self._coding(ref)
@@ -105,27 +162,10 @@ class Revision:
         coding = self.table[ref.name].coding
         return Coding.INTRA if coding is Coding.INTER and ref.reference is None else coding
 
-    def _segment(
-        self,
-        ref: SliceRef,
-        source: Bytes | None,
-        max_error: float,
-        result: Bytes | None = None,
-        contexts: Bytes | None = None,
-        history: Bytes | None = None,
-    ) -> Segment:
-        return Segment(
-            self.table[ref.name].type.kind,
-            self._coding(ref),
-            ref.n_elements,
-            result=result,
-            source=None if source is None else source[ref.start : ref.stop],
-            reference=self._held[ref.name].data[ref.start : ref.stop] if ref.reference else None,
-            contexts=contexts,
-            history=history,
-            step_size=self.table[ref.name].step_size,
-            max_error=max_error,
-        )
+    def _segment(self, ref: SliceRef, reference: Bytes | None, **arrays: Any) -> Segment:
+        spec = self.table[ref.name]
+        coding = self._coding(ref)
+        return Segment(spec.type.kind, coding, ref.n_elements, reference=reference, step_size=spec.step_size, **arrays)
 
     @staticmethod
     def grouped(jobs: Sequence[Job]) -> list[list[Segment]]:
@@ -147,38 +187,31 @@ class Revision:
         if ref.reference is not None and ref.reference.changed:
             self._slices.setdefault(ref.name, {})[ref.index] = replace(ref.reference, changed=False)
 
-    @property
-    def changed_names(self) -> frozenset[str]:
-        """Tensors that got new values, or are new."""
-        return frozenset(self._written) | frozenset(name for name in self.table if name not in self._held)
+    def changes(self) -> dict[str, Change]:
+        """Return what became of the tensors that were decoded, or are new."""
+        empty = {
+            name: Change(None, ELEMENT_BYTES[spec.type.kind])
+            for name, spec in self.table.items()
+            if name not in self._held and name not in self._changes
+        }
+        return self._changes | empty
 
     def tensors(self) -> dict[str, TensorState]:
-        """Return the tensors after the update; nobody writes to their arrays again."""
+        """Return the tensors after the update."""
         tensors = {name: self._tensor(name, spec) for name, spec in self.table.items()}
-        for written in self._written.values():
-            written.flags.writeable = False
+        self._results.seal()
         return tensors
 
     def _tensor(self, name: str, spec: TensorSpec) -> TensorState:
         held = self._held.get(name)
         touched = self._slices.get(name, {})
         if held is None:
-            data = self._written.get(name, np.empty(0, np.uint8))
-            return TensorState(spec, data, tuple(touched[i] for i in range(spec.n_slices)))
+            return TensorState(spec, self._results.array(name), tuple(touched[i] for i in range(spec.n_slices)))
         if not touched and held.spec == spec:
             return held
         slices = tuple(touched.get(i, known) for i, known in enumerate(held.slices))
-        return TensorState(spec, self._completed(name, held, touched), slices)
-
-    def _completed(self, name: str, held: TensorState, touched: Mapping[int, SliceState]) -> Bytes:
-        """Copy the slices that were not rewritten from what is held."""
-        written = self._written.get(name)
-        if written is None:
-            return held.data
-        for index, (start, stop) in enumerate(held.spec.slice_bounds):
-            if index not in touched or not touched[index].changed:
-                written[start:stop] = held.data[start:stop]
-        return written
+        kept = [bounds for i, bounds in enumerate(spec.slice_bounds) if i not in touched or not touched[i].changed]
+        return TensorState(spec, self._results.completed(name, held.data, kept), slices)
 
 
 def _as_reference(held: TensorState, spec: TensorSpec) -> TensorState:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from incnnr.changes import Change, changed_bits
 from incnnr.coding import fresh_flag_contexts
 from incnnr.errors import CorruptError
-from incnnr.incremental.state import CodecState, TensorSpec, TensorState, chain_of, digest_of, held_tensor
+from incnnr.incremental.state import CodecState, Outcome, TensorSpec, TensorState, chain_of, digest_of, held_tensor
 from incnnr.nnc.state import Node
 from incnnr.nnc.syntax import DecompressedDataFormat
 from incnnr.position import Position
@@ -21,9 +22,6 @@ _INTEGERS = {
 }
 _FLOATS = {DecompressedDataFormat.FLOAT16: "float16", DecompressedDataFormat.FLOAT64: "float64"}
 _KEPT = frozenset({*_INTEGERS.values(), *_FLOATS.values()})
-
-Outcome = tuple[CodecState, frozenset[str], int]
-"""A state, the tensors that were added or got other values to reach it, and how many elements changed."""
 
 
 def carried_type(tensor: TensorType) -> TensorType | None:
@@ -133,27 +131,27 @@ def state_after(
         What the chain of bitstreams carries.
     """
     tensors: dict[str, TensorState] = dict(parent.tensors) if parent else {}
-    changed, n_changed = set(), 0
+    changes, n_changed = {}, 0
     for name, result in results.items():
         held = tensors.get(name)
         spec = held.spec if held else TensorSpec(type_of(result))
         tensor = held_tensor(TensorSpec(spec.type), bytes_of(result))
-        n = _n_different(held, tensor)
+        change, n = _change(held, tensor)
         n_changed += n
         if held is None or n:
-            changed.add(name)
+            changes[name] = change
             tensors[name] = tensor
     digest = digest_of(tensors)
     parent_chain = parent.position.chain if parent else None
     position = Position(sequence, chain_of(parent_chain, [data], digest), digest)
     contexts = parent.flag_contexts if parent else fresh_flag_contexts()
-    return CodecState(position, tensors, contexts, nodes), frozenset(changed), n_changed
+    return Outcome(CodecState(position, tensors, contexts, nodes), changes, n_changed)
 
 
-def _n_different(held: TensorState | None, tensor: TensorState) -> int:
-    """Count the elements of a tensor whose bits are others than those held."""
-    n_elements = tensor.spec.type.n_elements
-    if held is None or not n_elements:
-        return n_elements
-    different = (held.data != tensor.data).reshape(n_elements, -1)
-    return int(np.count_nonzero(different.any(axis=1)))
+def _change(held: TensorState | None, tensor: TensorState) -> tuple[Change, int]:
+    """Find the elements of a tensor whose bits are others than those held, and count them."""
+    unit_bytes = tensor.spec.type.numpy_dtype.itemsize
+    if held is None:
+        return Change(None, unit_bytes), tensor.spec.type.n_elements
+    bits = changed_bits(held.data, tensor.data, unit_bytes)
+    return Change(bits, unit_bytes), int(np.unpackbits(bits).sum())

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from incnnr.errors import CorruptError, DivergedError, GapError, UnsupportedError
 from incnnr.incremental.declared import check_table
-from incnnr.incremental.standard import Outcome, added, converted, held_array, state_after, type_in_keyframe
-from incnnr.incremental.state import CodecState, TensorSpec, chain_of
+from incnnr.incremental.standard import added, converted, held_array, state_after, type_in_keyframe
+from incnnr.incremental.state import CodecState, Outcome, TensorSpec, chain_of
 from incnnr.incremental.update import Update
 from incnnr.limits import Limits
 from incnnr.nnc.bitstream import decode_tensors

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from incnnr.errors import UnsupportedError
-from incnnr.incremental.encoding import Given
+from incnnr.incremental.encoding import Encoded, Given, Units
 from incnnr.incremental.standard import state_after
 from incnnr.incremental.standard_tensors import SentTensor, differences, whole
-from incnnr.incremental.state import CodecState, model_bytes, next_sequence
-from incnnr.incremental.update import Update, UpdateStats
+from incnnr.incremental.state import Bytes, CodecState, model_bytes, next_sequence
+from incnnr.incremental.update import UpdateStats
 from incnnr.nnc.encoding import encode_parameters
 from incnnr.nnc.members import Levels
 from incnnr.nnc.settings import Settings
 from incnnr.nnc.state import IncrementalState, Node
+from incnnr.nnc.units import read_units
 from incnnr.quantization import LOSSLESS, QP_DENSITY
 from incnnr.tensors import Array
 
@@ -34,16 +35,18 @@ class _Coded:
 
 
 def encode_bitstream(
-    parent: CodecState | None, last_sequence: int, given: Mapping[str, Given], *, partial: bool, threads: int
-) -> tuple[Update, CodecState]:
+    parent: CodecState | None,
+    last_sequence: int,
+    given: Mapping[str, Given],
+    *,
+    over: Mapping[str, Bytes],  # noqa: ARG001 -- what is held is needed to the end
+    partial: bool,
+    threads: int,
+) -> Units:
     """Code `given` against `parent`, or as a keyframe where there is none or differences do not say it.
 
-    Returns
-    -------
-    Update
-        The one after `parent`; a keyframe is the one after `last_sequence`.
-    CodecState
-        What a decoder holds after it. `parent` is unchanged.
+    The update is the one after `parent`, which is unchanged; a keyframe is the one after `last_sequence`. It is coded
+    as a whole before this returns.
 
     Raises
     ------
@@ -59,20 +62,25 @@ def encode_bitstream(
     return _update(None, last_sequence, {name: whole(name, tensor) for name, tensor in given.items()}, threads)
 
 
-def _update(
-    parent: CodecState | None, last_sequence: int, tensors: Mapping[str, SentTensor], threads: int
-) -> tuple[Update, CodecState]:
+def _update(parent: CodecState | None, last_sequence: int, tensors: Mapping[str, SentTensor], threads: int) -> Units:
     coded = _coded(tensors, _settings(tensors.values()), parent.nodes if parent else None, threads)
     nodes = coded.nodes if parent else {}
-    state, _, n_changed = state_after(parent, next_sequence(parent, last_sequence), coded.data, coded.results, nodes)
+    outcome = state_after(parent, next_sequence(parent, last_sequence), coded.data, coded.results, nodes)
+    state = outcome.state
     stats = UpdateStats(
         n_bytes=len(coded.data),
         n_weights=sum(spec.type.n_elements for spec in state.table.values()),
         model_bytes=model_bytes(state.table),
-        n_changed=n_changed,
+        n_changed=outcome.n_changed,
         largest_error=coded.largest_error,
     )
-    return Update(coded.data, state.position, parent.position if parent else None, stats), state
+    *units, end = (bytes(unit.data) for unit in read_units(coded.data))
+    return _handed_out(units, Encoded(state.position, parent.position if parent else None, stats, state, end))
+
+
+def _handed_out(units: Iterable[bytes], encoded: Encoded) -> Units:
+    yield from units
+    return encoded
 
 
 def _settings(tensors: Iterable[SentTensor]) -> Settings:

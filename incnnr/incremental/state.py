@@ -10,6 +10,7 @@ import msgpack
 import numpy as np
 from numpy.typing import NDArray
 
+from incnnr.changes import Change
 from incnnr.coding import (
     ELEMENT_BYTES,
     SLICE_ELEMENTS,
@@ -25,6 +26,7 @@ from incnnr.tensors import Model, ModelStats, TensorType, as_array, bytes_of, ty
 
 Bytes = NDArray[np.uint8]
 _NO_UPDATE = ModelStats()
+_NO_CHANGES: Mapping[str, Change] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +139,29 @@ class CodecState:
         """The tensor table."""
         return {name: tensor.spec for name, tensor in self.tensors.items()}
 
-    def model(self, changed: frozenset[str] = frozenset(), stats: ModelStats = _NO_UPDATE) -> Model:
+    def model(self, changes: Mapping[str, Change] = _NO_CHANGES, stats: ModelStats = _NO_UPDATE) -> Model:
         """Hand the weights out."""
         tensors = {name: (tensor.spec.type, tensor.data) for name, tensor in self.tensors.items()}
-        return Model(tensors, self.position, changed, stats)
+        return Model(tensors, self.position, changes, stats)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What decoding an update leads to.
+
+    Attributes
+    ----------
+    state : CodecState
+        What the decoder holds after it.
+    changes : mapping of str to Change
+        Of the tensors that were added or may have got other values.
+    n_changed : int
+        Elements that changed.
+    """
+
+    state: CodecState
+    changes: Mapping[str, Change]
+    n_changed: int
 
 
 def model_bytes(table: Mapping[str, TensorSpec]) -> int:
@@ -159,8 +180,12 @@ def digest_of(tensors: Mapping[str, TensorState]) -> int:
 
 def chain_of(parent_chain: int | None, units: Iterable[bytes | memoryview], digest: int) -> int:
     """Hash an update onto its parent's chain: the hashes of its units before END, then the digest of its result."""
-    hashes = [*map(xxh64, units), digest]
-    return xxh64(b"".join(h.to_bytes(8, "little") for h in hashes), parent_chain or 0)
+    return chain_of_hashes(parent_chain, map(xxh64, units), digest)
+
+
+def chain_of_hashes(parent_chain: int | None, hashes: Iterable[int], digest: int) -> int:
+    """Do what `chain_of` does, with units that are gone."""
+    return xxh64(b"".join(h.to_bytes(8, "little") for h in (*hashes, digest)), parent_chain or 0)
 
 
 def next_sequence(parent: CodecState | None, last_sequence: int) -> int:

@@ -17,6 +17,7 @@ import zstandard
 from incnnr.errors import CorruptError, LimitExceededError, TruncatedError, UnsupportedError
 from incnnr.incremental.state import TensorSpec
 from incnnr.nnc.units import INCNNR_PROFILE, Unit, UnitType, pack_unit
+from incnnr.position import Position
 from incnnr.quantization import representable_step
 from incnnr.tensors import TensorType, dtype_name, named_dtype
 
@@ -109,6 +110,11 @@ class Begin:
     sequence: int
     parent_chain: int | None
     with_history: bool = False
+
+    @property
+    def parent(self) -> Position | None:
+        """Where the update must be applied; None for a keyframe."""
+        return None if self.parent_chain is None else Position(self.sequence - 1, self.parent_chain, None)
 
     def pack(self) -> bytes:
         """Write the unit."""

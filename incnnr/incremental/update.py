@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from incnnr.coding import xxh64
 from incnnr.errors import BitstreamError, CorruptError, TruncatedError, UnsupportedError
-from incnnr.incremental.state import chain_of
+from incnnr.incremental.state import chain_of_hashes
 from incnnr.incremental.syntax import START, Begin, End
-from incnnr.nnc.units import INCNNR_PROFILE, Unit, UnitType, read_units
+from incnnr.nnc.units import INCNNR_PROFILE, Unit, UnitType, read_arriving_units, read_units
 from incnnr.position import Position
-
-_FEWEST_UNITS = 3  # STR, BEGIN, END
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +126,10 @@ class ParsedUpdate:
     @property
     def parent(self) -> Position | None:
         """Where it must be applied; None for a keyframe."""
-        if self.begin.parent_chain is None:
-            return None
-        return Position(self.begin.sequence - 1, self.begin.parent_chain, None)
+        return self.begin.parent
 
 
-def is_standard(data: bytes) -> bool:
+def is_standard(data: bytes | memoryview) -> bool:
     """Whether the profile of a bitstream is another than ``incnnr``; False for bytes that are no bitstream.
 
     Examples
@@ -155,29 +152,70 @@ def parse(data: bytes) -> ParsedUpdate:
     BitstreamError
         `data` is not one whole update of profile ``incnnr``, or not what its encoder made.
     """
-    units: list[Unit] = []
-    for unit in read_units(data):
-        units.append(unit)
-        if unit.index == 0 and unit.data != START:
-            raise _no_start(unit)
-        if unit.index == 1:
-            begin = _read_begin(unit)
-        if unit.type == UnitType.END:
-            break
-    if not units or units[-1].type != UnitType.END or len(units) < _FEWEST_UNITS:
-        raise TruncatedError("the update has no END", byte_offset=len(data))
-    last = units.pop()
-    n_behind = len(data) - last.byte_offset - len(last.payload)
-    if n_behind:
-        raise CorruptError(f"{n_behind} bytes behind the end", byte_offset=len(data) - n_behind, unit_index=last.index)
-    end = End.read(last)
-    if last.data != end.pack():
-        raise CorruptError("END is not written as it must be", byte_offset=last.byte_offset, unit_index=last.index)
-    if chain_of(begin.parent_chain, [unit.data for unit in units], end.digest) != end.chain:
-        raise CorruptError(
-            "the update is damaged: its bytes do not have the hash it names", byte_offset=last.byte_offset
-        )
-    return ParsedUpdate(begin, units[2:], end)
+    arriving = ArrivingUpdate([data])
+    units = list(arriving.units())
+    return ParsedUpdate(arriving.begin, units, arriving.end)
+
+
+class ArrivingUpdate:
+    """An update of profile ``incnnr`` that comes in pieces. Whatever is wrong with them is a BitstreamError.
+
+    Attributes
+    ----------
+    begin : Begin
+        What it follows.
+    end : End
+        Where it leads; there once all of `units` were taken, and then every byte has the hash that it names.
+    n_bytes : int
+        Bytes of the units so far.
+    """
+
+    end: End
+
+    def __init__(self, chunks: Iterable[bytes | memoryview]) -> None:
+        self._units = read_arriving_units(chunks)
+        self._hashes: list[int] = []
+        self.n_bytes = 0
+        start = self._next()
+        if start.data != START:
+            raise _no_start(start)
+        begin = self._next()
+        self.begin = _read_begin(begin)
+        self._hashes += [xxh64(start.data), xxh64(begin.data)]
+
+    def units(self) -> Iterator[Unit]:
+        """Yield what is between BEGIN and END."""
+        while (unit := self._next()).type != UnitType.END:
+            self._hashes.append(xxh64(unit.data))
+            yield unit
+        self._check_nothing_behind(unit)
+        self.end = self._read_end(unit)
+
+    def _next(self) -> Unit:
+        unit = next(self._units, None)
+        if unit is None:
+            raise TruncatedError("the update has no END", byte_offset=self.n_bytes)
+        self.n_bytes += len(unit.data)
+        return unit
+
+    def _check_nothing_behind(self, last: Unit) -> None:
+        try:
+            behind = next(self._units, None)
+        except BitstreamError:
+            pass
+        else:
+            if behind is None:
+                return
+        raise CorruptError("there are bytes behind the end", byte_offset=self.n_bytes, unit_index=last.index)
+
+    def _read_end(self, last: Unit) -> End:
+        end = End.read(last)
+        if last.data != end.pack():
+            raise CorruptError("END is not written as it must be", byte_offset=last.byte_offset, unit_index=last.index)
+        if chain_of_hashes(self.begin.parent_chain, self._hashes, end.digest) != end.chain:
+            message = "the update is damaged: its bytes do not have the hash it names"
+            raise CorruptError(message, byte_offset=last.byte_offset)
+        return end
 
 
 def _no_start(unit: Unit) -> CorruptError | UnsupportedError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -116,26 +116,60 @@ def read_units(data: bytes | memoryview) -> Iterator[Unit]:
     CorruptError
         A unit is smaller than its own header.
     """
-    view = memoryview(data).cast("B")
-    start = index = 0
-    while start < len(view):
-        head = bytes(view[start : start + 4])
-        n_size_bytes = 4 if head[0] & 0x80 else 2
-        if len(head) < n_size_bytes:
-            raise TruncatedError("the bitstream ends inside a unit's size", byte_offset=start, unit_index=index)
-        size = int.from_bytes(head[:n_size_bytes], "big") & ((_LONG_LIMIT if n_size_bytes == 4 else _SHORT_LIMIT) - 1)
-        if size < n_size_bytes + 1:
-            raise CorruptError(f"a unit of {size} bytes has no header", byte_offset=start, unit_index=index)
-        if start + size > len(view):
-            raise TruncatedError(
-                f"a unit of {size} bytes has only {len(view) - start} left", byte_offset=start, unit_index=index
-            )
-        yield _unit(view[start : start + size], n_size_bytes, start, index)
-        start += size
-        index += 1
+    return read_arriving_units([data])
 
 
-def _unit(unit: memoryview, n_size_bytes: int, start: int, index: int) -> Unit:
+def read_arriving_units(chunks: Iterable[bytes | memoryview]) -> Iterator[Unit]:
+    """Cut a bitstream that comes in pieces into its units; no more of it is kept than the unit that is not whole yet.
+
+    Raises
+    ------
+    TruncatedError, CorruptError
+        As `read_units`.
+    """
+    start = index = n_bytes = 0
+    pieces: list[memoryview] = []
+    n_needed = 1
+    for chunk in chunks:
+        pieces.append(memoryview(chunk).cast("B"))
+        n_bytes += len(pieces[-1])
+        if n_bytes < n_needed:
+            continue
+        rest = pieces[0] if len(pieces) == 1 else memoryview(b"".join(pieces))
+        while n_bytes >= (n_needed := _bytes_needed(rest, start, index)):
+            yield _unit(rest[:n_needed], start, index)
+            rest = rest[n_needed:]
+            start, index, n_bytes = start + n_needed, index + 1, n_bytes - n_needed
+        pieces = [rest]
+    if n_bytes:
+        is_sized = n_bytes >= _size_bytes(b"".join(pieces))
+        message = (
+            f"a unit of {n_needed} bytes has only {n_bytes} left"
+            if is_sized
+            else "the bitstream ends inside a unit's size"
+        )
+        raise TruncatedError(message, byte_offset=start, unit_index=index)
+
+
+def _size_bytes(unit: bytes | memoryview) -> int:
+    return 4 if unit[0] & 0x80 else 2
+
+
+def _bytes_needed(unit: memoryview, start: int, index: int) -> int:
+    """Return how many bytes a unit has; as long as that is not known, how many it takes to know more."""
+    if not unit:
+        return 1
+    n_size_bytes = _size_bytes(unit)
+    if len(unit) < n_size_bytes:
+        return n_size_bytes
+    size = int.from_bytes(unit[:n_size_bytes], "big") & ((_LONG_LIMIT if n_size_bytes == 4 else _SHORT_LIMIT) - 1)
+    if size < n_size_bytes + 1:
+        raise CorruptError(f"a unit of {size} bytes has no header", byte_offset=start, unit_index=index)
+    return size
+
+
+def _unit(unit: memoryview, start: int, index: int) -> Unit:
+    n_size_bytes = _size_bytes(unit)
     header = unit[n_size_bytes]
     n_header_bytes = n_size_bytes + 1 + (header & _COUNTER_PRESENT)
     if len(unit) < n_header_bytes:
