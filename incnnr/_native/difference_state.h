@@ -4,6 +4,7 @@
 #include "change_rates.h"
 #include "context_model.h"
 #include "numbers.h"
+#include "odds.h"
 
 namespace incnnr {
 
@@ -33,32 +34,32 @@ struct DifferenceState {
     ChangeRates<n_buckets> rates;
     Context coded[3];                // mode is not sparse, by the mode before
     Context plain[3];                // nor dense
-    Context changes[n_lengths];      // something changes in a stretch
-    Context more[n_lengths];         // and more behind the change just found
     Context changed[n_buckets];      // each element by itself
     Context negative;
     Context greater[n_buckets];      // magnitude > 1
     Context magnitude[n_buckets][1u << class_bits];
     Context top_bits[64][3];         // the two bits below the leading one
     Context round[64];               // the bits below those are all 0
+    Odds changes[n_lengths];         // sparse chunks: something changes in a stretch
+    Odds more[n_lengths];            // and more behind the change just found
+    Odds falls[n_buckets];           // the change is downwards
+    Odds leaps[n_buckets];           // its magnitude is > 1
 
     void reset() {
         rates.reset();
         for (Context* c = coded; c != round + 64; ++c) *c = fresh_context();
-        for (unsigned i = 0; i < n_lengths; ++i) {
-            changes[i] = change_within(i);
-            more[i] = change_within(i);
-        }
+        for (unsigned i = 0; i < n_lengths; ++i) changes[i] = more[i] = change_within(i);
+        for (unsigned i = 0; i < n_buckets; ++i) falls[i] = even_odds, leaps[i] = {1u << 29, 2};
     }
 
 private:
     // As if changes came independently; worth some decisions.
-    static Context change_within(unsigned length) {
+    static Odds change_within(unsigned length) {
         const uint64_t octave = length < 8 ? 0 : length / 8 - 1;
         const uint64_t x = 11 * (2 * ((length - 8 * octave) << octave) + (1u << octave));  // hazard in 1/8192
         const uint64_t e_to_x = (uint64_t{1} << 26) + (x << 13) + x * x / 2 + (x * x * x / 6 >> 13);
         const auto p = static_cast<uint32_t>((uint64_t{1} << 32) - (uint64_t{1} << 58) / e_to_x);
-        return {(p & ~count_mask) | 8, p};
+        return {p, 8};
     }
 };
 

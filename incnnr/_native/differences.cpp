@@ -1,5 +1,6 @@
 #include "differences.h"
 
+#include "change_map.h"
 #include "difference_state.h"
 #include "hazard_clock.h"
 #include "history.h"
@@ -72,34 +73,13 @@ private:
     // ---- what the encoder looks at first ----
 
     void find_changes() {
-        for (unsigned i = 0; i < n_; i += 64) {
-            uint64_t bits = 0;
-            if (i + 64 <= n_) {
-                bits = changes_of_64(i);
-            } else {
-                for (unsigned j = i; j < n_; ++j) bits |= uint64_t{from(j) != to(j)} << (j - i);
-            }
-            change_bits_[i / 64] = bits;
-            for (; bits != 0; bits &= bits - 1) changed_[n_changed_++] = static_cast<uint16_t>(i + static_cast<unsigned>(__builtin_ctzll(bits)));
-        }
+        map_.template compare<N>(segment_.reference + first_ * sizeof(Word), segment_.source + first_ * sizeof(Word), n_);
+        n_changed_ = map_.n_changed();
     }
 
-    uint64_t changes_of_64(unsigned i) const {
-        const uint8_t* const a = segment_.reference + (first_ + i) * sizeof(Word);
-        const uint8_t* const b = segment_.source + (first_ + i) * sizeof(Word);
-        uint8_t differ[64];
-        for (unsigned j = 0; j < 64; ++j) differ[j] = N::load(a, j) != N::load(b, j);
-        uint64_t bits = 0;
-        for (unsigned j = 0; j < 64; j += 8) {
-            uint64_t bytes = 0;
-            for (unsigned k = 0; k < 8; ++k) bytes |= uint64_t{differ[j + k]} << (8 * k);
-            bits |= (bytes * 0x0102040810204080u >> 56) << j;
-        }
-        return bits;
-    }
-
-    ChunkMode best_mode() const {
+    ChunkMode best_mode() {
         if (12 * n_changed_ <= n_) return ChunkMode::sparse;
+        map_.list(changed_);
         uint64_t n_bits = 9 * n_ / 4;  // of classes
         for (unsigned k = 0; k < n_changed_; k += 4) n_bits += 4 * bit_length(magnitude(difference_at(changed_[k])));
         return n_bits < uint64_t{N::n_bits} * n_ ? ChunkMode::dense : ChunkMode::plain;
@@ -136,7 +116,6 @@ private:
             const Word before = from(i);
             const Word after = N::displaced(before, difference);
             N::store(segment_.result, first_ + i, after);
-            changed_[n_changed_++] = static_cast<uint16_t>(i);
             difference = N::difference(after, before);
             if (segment_.changed != nullptr && difference != 0) mark_changed(segment_.changed, first_ + i);
         }
@@ -157,70 +136,103 @@ private:
     void code_sparse() {
         clock_.wind(classes_, n_, hazards_);
         n_stretches_ = clock_.cut(n_, pace_.stretch(), stretches_);
+        scale_ = scale_of(pace_.stretch());
         code_stretches();
-        const unsigned n_found = n_found_;
-        n_next_ = 0;
-        for (unsigned k = 0; k < n_found; ++k) code_stretch(stretches_[found_[k]]);
+        code_places();
+        code_changes();
         pace_.learn(clock_.at(n_), n_changed_);
-        if (first_ / chunk_elements < 8 || first_ / chunk_elements % 4 == 0) learn();
+        const size_t number = first_ / chunk_elements;
+        if (number < 8 || number % (history_ ? 4 : 16) == 0) {
+            learn_rates();
+            learn_odds();
+        }
     }
 
     // Which stretches have changes: all of them first, for then there is no need to guess what comes next.
     void code_stretches() {
-        n_found_ = 0;
-        const uint64_t scale = scale_of(pace_.stretch());
+        Coder coder = coder_;
+        unsigned n_found = 0;
         for (unsigned s = 0; s < n_stretches_; ++s) {
             const Stretch stretch = stretches_[s];
-            Context& context = state_.changes[length_of(clock_.at(stretch.stop) - clock_.at(stretch.start), scale)];
-            const bool any = coder_.template even_bit<WeightRates>(context, encodes && has_changes(stretch));
-            found_[n_found_] = static_cast<uint16_t>(s);
-            n_found_ += any;
+            const unsigned length = length_of(clock_.at(stretch.stop) - clock_.at(stretch.start), scale_);
+            const bool any = coder.fixed_bit(state_.changes[length].probability(), encodes && map_.any(stretch.start, stretch.stop));
+            changes_tally_[length] += any << 16 | 1u;
+            found_[n_found] = static_cast<uint16_t>(s);
+            n_found += any;
         }
-        scale_ = scale;
+        n_found_ = n_found;
+        coder_ = coder;
     }
 
-    bool has_changes(Stretch stretch) const {
-        return (change_bits_[stretch.start / 64] >> (stretch.start % 64) & low_bits_of(~uint64_t{0}, stretch.stop - stretch.start)) != 0;
-    }
-
-    void code_stretch(Stretch stretch) {
-        unsigned i = stretch.start;
-        bool more = true;
-        while (more) {
-            const unsigned changed = code_place(i, stretch.stop, encodes ? changed_[n_next_++] : 0);
-            settle(changed, code_change(changed));
-            i = changed + 1;
-            if (i == stretch.stop) break;
-            Context& context = state_.more[length_of(clock_.at(stretch.stop) - clock_.at(i), scale_)];
-            more = coder_.template bit<WeightRates>(context, encodes && n_next_ < n_changed_ && changed_[n_next_] < stretch.stop);
+    // Where in them. Decoding, that makes the list of what changes.
+    void code_places() {
+        Coder coder = coder_;
+        unsigned n = 0;
+        for (unsigned k = 0; k < n_found_; ++k) {
+            const auto [start, stop] = stretches_[found_[k]];
+            bool more = true;
+            for (unsigned i = start; more && i < stop;) {
+                const unsigned place = code_place(coder, i, stop, encodes ? map_.first(i, stop) : 0);
+                changed_[n++] = static_cast<uint16_t>(place);
+                i = place + 1;
+                if (i == stop) break;
+                const unsigned length = length_of(clock_.at(stop) - clock_.at(i), scale_);
+                more = coder.fixed_bit(state_.more[length].probability(), encodes && map_.any(i, stop));
+                more_tally_[length] += more << 16 | 1u;
+            }
         }
+        n_changed_ = n;
+        coder_ = coder;
     }
 
     // Which element of [i, stop) changes, each as likely as its hazard says.
-    unsigned code_place(unsigned i, unsigned stop, unsigned changed) {
+    [[gnu::always_inline]] unsigned code_place(Coder& coder, unsigned i, unsigned stop, unsigned changed) const {
         if (stop - i == 1) return i;
         const uint32_t total = clock_.at(stop) - clock_.at(i);
-        if constexpr (!encodes) changed = clock_.element_at(i, coder_.target(total));
-        coder_.interval(clock_.at(changed) - clock_.at(i), clock_.at(changed + 1) - clock_.at(changed), total);
+        if constexpr (!encodes) changed = clock_.element_at(i, coder.target(total));
+        coder.interval(clock_.at(changed) - clock_.at(i), clock_.at(changed + 1) - clock_.at(changed), total);
         return changed;
     }
 
-    int64_t code_change(unsigned i) {
-        int64_t difference = 0;
-        if constexpr (encodes) difference = difference_at(i);
-        const bool is_negative = coder_.template even_bit<WeightRates>(negative(i), difference < 0);
-        const unsigned bucket = classes_[i] % n_buckets;
-        uint64_t size = magnitude(difference);
-        if (!coder_.template bit<WeightRates>(state_.greater[bucket], size > 1)) {
-            size = 1;
-        } else {
-            size = code_low_bits(code_class(bucket, size), size);
+    void code_changes() {
+        code_directions();
+        for (unsigned k = 0; k < n_changed_; ++k) {
+            const unsigned i = changed_[k];
+            uint64_t size = 1;
+            if (leaps_[k]) {
+                size = encodes ? magnitude(difference_at(i)) : 0;
+                size = code_size(classes_[i] % n_buckets, size);
+            }
+            settle(i, static_cast<int64_t>(falls_[k] ? 0 - size : size));
         }
-        return static_cast<int64_t>(is_negative ? 0 - size : size);
     }
 
+    void code_directions() {
+        Coder coder = coder_;
+        for (unsigned k = 0; k < n_changed_; ++k) {
+            const unsigned c = classes_[changed_[k]];
+            int64_t difference = 0;
+            if constexpr (encodes) difference = difference_at(changed_[k]);
+            falls_[k] = coder.fixed_bit(falls()[c].probability(), difference < 0);
+            leaps_[k] = coder.fixed_bit(state_.leaps[c % n_buckets].probability(), magnitude(difference) > 1);
+            falls_tally_[c] += falls_[k] << 16 | 1u;
+            leaps_tally_[c % n_buckets] += leaps_[k] << 16 | 1u;
+        }
+        coder_ = coder;
+    }
+
+    // From this chunk and those since it was done last.
+    void learn_odds() {
+        for (unsigned i = 0; i < n_lengths; ++i) incnnr::learn(state_.changes[i], changes_tally_[i]);
+        for (unsigned i = 0; i < n_lengths; ++i) incnnr::learn(state_.more[i], more_tally_[i]);
+        for (unsigned i = 0; i < n_buckets; ++i) incnnr::learn(state_.leaps[i], leaps_tally_[i]);
+        for (unsigned c = 0; c < n_classes(); ++c) incnnr::learn(falls()[c], falls_tally_[c]);
+    }
+
+    Odds* falls() { return history_ ? history_->falls : state_.falls; }
+
     // The rates that the next chunk is coded with.
-    void learn() {
+    void learn_rates() {
         for (unsigned k = 0; k < n_changed_; ++k) ++n_changed_in_[classes_[changed_[k]]];
         for (unsigned i = 0; i < n_; ++i) ++n_seen_in_[i % 2][classes_[i]];
         auto learn_into = [&](auto& rates) {
@@ -240,6 +252,8 @@ private:
     }
 
     // ---- magnitudes ----
+
+    uint64_t code_size(unsigned bucket, uint64_t size) { return code_low_bits(code_class(bucket, size), size); }
 
     unsigned code_class(unsigned bucket, uint64_t size) {
         const unsigned size_class = std::min(bit_length(size), 63u);
@@ -269,7 +283,20 @@ private:
     void code_dense() {
         Context* const contexts = history_ ? history_->changed : state_.changed;
         for (unsigned i = 0; i < n_; ++i)
-            if (coder_.template bit<WeightRates>(contexts[classes_[i]], encodes && from(i) != to(i))) settle(i, code_change(i));
+            if (coder_.template bit<WeightRates>(contexts[classes_[i]], encodes && from(i) != to(i))) {
+                if constexpr (!encodes) changed_[n_changed_++] = static_cast<uint16_t>(i);
+                settle(i, code_change(i));
+            }
+    }
+
+    int64_t code_change(unsigned i) {
+        int64_t difference = 0;
+        if constexpr (encodes) difference = difference_at(i);
+        const bool is_negative = coder_.template even_bit<WeightRates>(negative(i), difference < 0);
+        const unsigned bucket = classes_[i] % n_buckets;
+        uint64_t size = magnitude(difference);
+        size = coder_.template bit<WeightRates>(state_.greater[bucket], size > 1) ? code_size(bucket, size) : 1;
+        return static_cast<int64_t>(is_negative ? 0 - size : size);
     }
 
     void code_plain() {
@@ -311,17 +338,22 @@ private:
     unsigned n_ = 0;     // elements of the chunk
     unsigned n_changed_ = 0;
     uint16_t changed_[chunk_elements + 1];
-    uint64_t change_bits_[chunk_elements / 64];
+    ChangeMap map_;
     Stretch stretches_[chunk_elements];
     unsigned n_stretches_ = 0;
     uint16_t found_[chunk_elements + 1];
     unsigned n_found_ = 0;
-    unsigned n_next_ = 0;
     uint64_t scale_ = 0;
+    uint8_t falls_[chunk_elements];
+    uint8_t leaps_[chunk_elements];
     int8_t directions_[chunk_elements];
     uint16_t classes_[chunk_elements];
     HazardClock clock_;
     uint32_t hazards_[n_pasts * n_buckets];
+    Tally changes_tally_[n_lengths] = {};
+    Tally more_tally_[n_lengths] = {};
+    Tally falls_tally_[n_pasts * n_buckets] = {};
+    Tally leaps_tally_[n_buckets] = {};
     uint16_t n_changed_in_[n_pasts * n_buckets] = {};
     uint16_t n_seen_in_[2][n_pasts * n_buckets] = {};
 };

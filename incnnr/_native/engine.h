@@ -80,7 +80,7 @@ class Encoder {
 public:
     static constexpr bool is_encoder = true;
 
-    explicit Encoder(ByteSink& sink) : sink_(sink) {}
+    explicit Encoder(ByteSink& sink) : sink_(&sink) {}
 
     template <class R>
     [[gnu::always_inline]] bool bit(Context& context, bool value) {
@@ -99,12 +99,18 @@ public:
     // The same for bits that are hard to guess: without branches.
     template <class R>
     [[gnu::always_inline]] bool even_bit(Context& context, bool value) {
-        const uint64_t bound = range_ - (range_ >> probability_bits) * probability_of_one(context);
+        fixed_bit(probability_of_one(context), value);
+        adapt<R>(context, value);
+        return value;
+    }
+
+    // And with a probability that does not adapt, in units of 2^-22.
+    [[gnu::always_inline]] bool fixed_bit(uint32_t probability, bool value) {
+        const uint64_t bound = range_ - (range_ >> probability_bits) * probability;
         const uint64_t mask = 0 - uint64_t{value};
         advance(bound & mask);
         range_ = bound + ((range_ - 2 * bound) & mask);
         renormalize();
-        adapt<R>(context, value);
         return value;
     }
 
@@ -134,26 +140,26 @@ public:
             const uint64_t step = (0 - low_) & below;  // to the next multiple of below + 1
             if (step >= range_) continue;
             advance(step);
-            if (n_bytes > 0) sink_.put_big_endian(low_ >> (64 - 8 * n_bytes), n_bytes);
+            if (n_bytes > 0) sink_->put_big_endian(low_ >> (64 - 8 * n_bytes), n_bytes);
             break;
         }
-        sink_.drop_trailing_zeros();
+        sink_->drop_trailing_zeros();
     }
 
 private:
     void advance(uint64_t distance) {
         low_ += distance;
-        if (low_ < distance) sink_.add_carry();
+        if (low_ < distance) sink_->add_carry();
     }
 
     void renormalize() {
         if (range_ >> 32) return;
-        sink_.put_big_endian(low_ >> 32, 4);
+        sink_->put_big_endian(low_ >> 32, 4);
         low_ <<= 32;
         range_ <<= 32;
     }
 
-    ByteSink& sink_;
+    ByteSink* sink_;
     uint64_t low_ = 0;
     uint64_t range_ = ~uint64_t{0};
 };
@@ -184,13 +190,18 @@ public:
 
     template <class R>
     [[gnu::always_inline]] bool even_bit(Context& context, bool) {
-        const uint64_t bound = range_ - (range_ >> probability_bits) * probability_of_one(context);
+        const bool value = fixed_bit(probability_of_one(context), false);
+        adapt<R>(context, value);
+        return value;
+    }
+
+    [[gnu::always_inline]] bool fixed_bit(uint32_t probability, bool) {
+        const uint64_t bound = range_ - (range_ >> probability_bits) * probability;
         const bool value = value_ >= bound;
         const uint64_t mask = 0 - uint64_t{value};
         value_ -= bound & mask;
         range_ = bound + ((range_ - 2 * bound) & mask);
         renormalize();
-        adapt<R>(context, value);
         return value;
     }
 

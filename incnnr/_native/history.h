@@ -3,6 +3,7 @@
 
 #include "change_rates.h"
 #include "context_model.h"
+#include "odds.h"
 
 namespace incnnr {
 
@@ -12,6 +13,7 @@ struct History {
     ChangeRates<n_pasts * n_buckets> rates;
     Context changed[n_pasts * n_buckets];
     Context negative[n_pasts * n_buckets];
+    Odds falls[n_pasts * n_buckets];
     uint8_t pasts[1];  // really (n_elements + 1) / 2 of them, the earlier element in the low half
 
     static size_t n_bytes(size_t n_elements) { return offsetof(History, pasts) + (n_elements + 1) / 2; }
@@ -19,6 +21,7 @@ struct History {
     void reset(size_t n_elements) {
         rates.reset();
         for (Context* c = changed; c != negative + n_pasts * n_buckets; ++c) *c = fresh_context();
+        std::fill_n(falls, n_pasts * n_buckets, even_odds);
         std::fill_n(pasts_at(0), (n_elements + 1) / 2, uint8_t{0});
     }
 

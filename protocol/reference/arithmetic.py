@@ -48,7 +48,13 @@ class Codeword:
 
     def bit(self, contexts: Contexts, key: object) -> int:
         """A decision with a context, which learns from it."""
-        bound = self.range - (self.range >> 22) * contexts.probability_of_1(key)
+        decision = self.fixed_bit(contexts.probability_of_1(key))
+        contexts.adapt(key, decision)
+        return decision
+
+    def fixed_bit(self, probability_of_1: int) -> int:
+        """A decision; the probability is in units of 2^-22."""
+        bound = self.range - (self.range >> 22) * probability_of_1
         if self.value >= bound:
             decision = 1
             self.value -= bound
@@ -57,7 +63,6 @@ class Codeword:
             decision = 0
             self.range = bound
         self.renormalise()
-        contexts.adapt(key, decision)
         return decision
 
     def bypass(self, n_bits: int) -> int:

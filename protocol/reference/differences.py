@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from protocol.reference.arithmetic import Codeword
 from protocol.reference.contexts import Contexts
 from protocol.reference.kinds import Kind
+from protocol.reference.odds import Odds, Tallies
 from protocol.reference.residuals import signed
 
 CHUNK_ELEMENTS = 2048
@@ -32,32 +34,36 @@ class Rates:
 
 @dataclass
 class Learned:
-    """What is remembered of a slice: contexts and rates, and a past for each element if there is a history."""
+    """What is remembered of a slice: contexts, rates and odds, and a past for each element if there is a history."""
 
     contexts: Contexts
     rates: Rates
+    odds: Odds
     pasts: list[int] | None = None
 
     def copy(self) -> Learned:
-        return Learned(self.contexts.copy(), Rates(dict(self.rates.counts)), self.pasts and list(self.pasts))
+        return Learned(
+            self.contexts.copy(), Rates(dict(self.rates.counts)), self.odds.copy(), self.pasts and list(self.pasts)
+        )
 
 
-def fresh_contexts() -> Contexts:
-    """Contexts of stretches start with what independent changes would give."""
-    used = {(name, length): start_of_stretch(length) for name in ("change", "more") for length in range(64)}
-    return Contexts(used=used)
+def fresh_differences() -> Learned:
+    """Odds of stretches start with what independent changes would give."""
+    of_stretches = {
+        (name, length): (start_of_stretch(length), 8) for name in ("change", "more") for length in range(64)
+    }
+    return Learned(Contexts(), Rates(), Odds(of_stretches | {("leap", bucket): (2**29, 2) for bucket in range(64)}))
 
 
 def fresh_history(n_elements: int) -> Learned:
-    return Learned(Contexts(), Rates(), [0] * n_elements)
+    return Learned(Contexts(), Rates(), Odds({}), [0] * n_elements)
 
 
-def start_of_stretch(length: int) -> tuple[int, int]:
+def start_of_stretch(length: int) -> int:
     octave = 0 if length < 8 else length // 8 - 1
     x = 11 * (((length - 8 * octave) << (octave + 1)) + (1 << octave))
     e_to_x = 2**26 + (x << 13) + x * x // 2 + (x**3 // 6 >> 13)
-    p = 2**32 - 2**58 // e_to_x
-    return p - p % 2**10 + 8, p
+    return 2**32 - 2**58 // e_to_x
 
 
 def length_of(hazard: int, usual: int) -> int:
@@ -94,6 +100,8 @@ class Differences:
         self.history = history
         self.pace = Pace()
         self.mode = SPARSE
+        self.tallies = Tallies(learned.odds)
+        self.tallies_by_class = Tallies(history.odds) if history else self.tallies
 
     def decode(self) -> list[int]:
         n = len(self.elements)
@@ -126,32 +134,44 @@ class Differences:
         for i in chunk:
             times.append(times[-1] + self.by_class.rates.hazard(classes[i]))
         usual = self.pace.usual()
-        stretches = cut(times, usual)
-        found = [s for s in stretches if self.flag("change", times[s.stop] - times[s.start], usual)]
-        changed = [chunk.start + at for s in found for at in self.decode_stretch(s, times, usual, chunk, classes)]
+        found = [s for s in cut(times, usual) if self.flag("change", times[s.stop] - times[s.start], usual)]
+        changed = [chunk.start + at for s in found for at in self.decode_stretch(s, times, usual)]
+        self.decode_changes(changed, classes)
         self.pace.learn(times[-1], len(changed))
         number = chunk.start // CHUNK_ELEMENTS
-        if number < 8 or number % 4 == 0:
-            for c in set(classes.values()):
-                n_changed = sum(classes[i] == c for i in changed)
-                self.by_class.rates.learn(c, n_changed, sum(value == c for value in classes.values()))
+        if number < 8 or number % (4 if self.history else 16) == 0:
+            self.learn(changed, classes)
 
     def flag(self, name: str, hazard: int, usual: int) -> int:
-        return self.codeword.bit(self.learned.contexts, (name, length_of(hazard, usual)))
+        return self.tallies.bit(self.codeword, (name, length_of(hazard, usual)))
 
-    def decode_stretch(
-        self, stretch: range, times: list[int], usual: int, chunk: range, classes: dict[int, int]
-    ) -> list[int]:
-        """The places of the stretch that change, after changing them."""
+    def decode_stretch(self, stretch: range, times: list[int], usual: int) -> list[int]:
+        """The places of the stretch that change."""
         places = []
         at, more = stretch.start, 1
         while more:
-            at = self.decode_place(range(at, stretch.stop), times)
-            self.change(chunk.start + at, classes)
-            places.append(at)
-            at += 1
+            places.append(self.decode_place(range(at, stretch.stop), times))
+            at = places[-1] + 1
             more = at < stretch.stop and self.flag("more", times[stretch.stop] - times[at], usual)
         return places
+
+    def decode_changes(self, changed: list[int], classes: dict[int, int]) -> None:
+        """First the directions of all, and which differ by more than 1; then how much these do."""
+        falls, leaps = {}, {}
+        for i in changed:
+            falls[i] = self.tallies_by_class.bit(self.codeword, ("fall", classes[i]))
+            leaps[i] = self.tallies.bit(self.codeword, ("leap", classes[i] % 64))
+        for i in changed:
+            size = self.decode_size(classes[i] % 64) if leaps[i] else 1
+            self.move(i, -size if falls[i] else size)
+
+    def learn(self, changed: list[int], classes: dict[int, int]) -> None:
+        """Counters from this chunk, odds from all since they learned last."""
+        n_changed, n_seen = Counter(classes[i] for i in changed), Counter(classes.values())
+        for c in n_seen:
+            self.by_class.rates.learn(c, n_changed[c], n_seen[c])
+        self.tallies.learn()
+        self.tallies_by_class.learn()
 
     def decode_place(self, places: range, times: list[int]) -> int:
         """Each place as likely as its hazard says."""
@@ -173,16 +193,18 @@ class Differences:
             self.elements[i] = self.codeword.bulk.bits(self.kind.n_bits)
 
     def change(self, i: int, classes: dict[int, int]) -> None:
-        """Move an element by a difference that is not 0."""
+        """One change by itself."""
         negative_key = ("negative", classes[i]) if self.history else "negative"
         negative = self.codeword.bit(self.by_class.contexts, negative_key)
-        size = self.decode_size(classes[i] % 64)
-        self.elements[i] = self.kind.moved(self.elements[i], signed(-size if negative else size))
+        bucket = classes[i] % 64
+        size = self.decode_size(bucket) if self.codeword.bit(self.learned.contexts, ("greater", bucket)) else 1
+        self.move(i, -size if negative else size)
+
+    def move(self, i: int, difference: int) -> None:
+        self.elements[i] = self.kind.moved(self.elements[i], signed(difference))
 
     def decode_size(self, bucket: int) -> int:
         contexts = self.learned.contexts
-        if not self.codeword.bit(contexts, ("greater", bucket)):
-            return 1
         n_class_bits = {8: 4, 16: 5}.get(self.kind.n_bits, 6)
         length = self.codeword.symbol(contexts, ("length", bucket), n_class_bits)
         if length == 63:

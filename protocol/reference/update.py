@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from protocol.reference.arithmetic import Codeword
 from protocol.reference.contexts import FLAG_SHIFTS, Contexts
-from protocol.reference.differences import Differences, Learned, Rates, fresh_contexts, fresh_history
+from protocol.reference.differences import Differences, fresh_differences, fresh_history
 from protocol.reference.errors import DoesNotFollowError, require
 from protocol.reference.slices import exact_without_reference, quantised
 from protocol.reference.state import (
@@ -185,7 +185,7 @@ def decode_task(codeword: Codeword, task: Task, intra: Contexts, with_history: b
         learned = before.learned.copy() if before and before.learned else Contexts()
         elements = quantised(codeword, kind, step_size, reference, learned)
     elif before:
-        learned = before.learned.copy() if before.learned else Learned(fresh_contexts(), Rates())
+        learned = before.learned.copy() if before.learned else fresh_differences()
         if with_history:
             history = before.history.copy() if before.history else fresh_history(task.n_elements)
         elements = Differences(codeword, kind, before.elements, learned, history).decode()
