@@ -5,6 +5,7 @@
 
 #include "hazard_clock.h"
 #include "numbers.h"
+#include "wide_vectors.h"
 
 namespace incnnr {
 
@@ -12,18 +13,14 @@ class ChangeMap {
 public:
     template <class N>
     void compare(const uint8_t* from, const uint8_t* to, unsigned n) {
-        n_changed_ = 0;
+        constexpr unsigned n_bytes = sizeof(typename N::Word);
         n_ = n;
-        for (unsigned i = 0; i < n; i += 64) {
-            uint64_t bits = 0;
-            if (i + 64 <= n) {
-                bits = changes_of_64<N>(from + i * sizeof(typename N::Word), to + i * sizeof(typename N::Word));
-            } else {
-                for (unsigned j = i; j < n; ++j) bits |= uint64_t{N::load(from, j) != N::load(to, j)} << (j - i);
-            }
-            bits_[i / 64] = bits;
-            n_changed_ += n_ones(bits);
-        }
+        unsigned i = n_bytes == 2 ? compare_wide(from, to, n, bits_) : 0;
+        for (; i + 64 <= n; i += 64) bits_[i / 64] = changes_of_64<N>(from + i * n_bytes, to + i * n_bytes);
+        if (i < n) bits_[i / 64] = 0;
+        for (; i < n; ++i) bits_[i / 64] |= uint64_t{N::load(from, i) != N::load(to, i)} << (i % 64);
+        n_changed_ = 0;
+        for (i = 0; i < n; i += 64) n_changed_ += n_ones(bits_[i / 64]);
     }
 
     unsigned n_changed() const { return n_changed_; }

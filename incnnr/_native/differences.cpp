@@ -134,7 +134,7 @@ private:
     // ---- sparse ----
 
     void code_sparse() {
-        clock_.wind(classes_, n_, hazards_);
+        clock_.wind(classes_, n_, hazards_, n_classes());
         n_stretches_ = clock_.cut(n_, pace_.stretch(), stretches_);
         scale_ = scale_of(pace_.stretch());
         code_stretches();

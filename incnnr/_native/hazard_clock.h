@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "change_rates.h"
+#include "wide_vectors.h"
 
 namespace incnnr {
 
@@ -22,9 +23,9 @@ struct Stretch {
 class HazardClock {
 public:
     // classes[i] < n_classes says which hazard element i has.
-    void wind(const uint16_t* classes, unsigned n, const uint32_t* hazards) {
+    void wind(const uint16_t* classes, unsigned n, const uint32_t* hazards, unsigned n_classes) {
         uint32_t time = 0;
-        size_t i = 0;
+        size_t i = n_classes == n_buckets ? wind_wide(classes, n, hazards, times_, time) : 0;
         for (; i + 4 <= n; i += 4) {
             // Two times in one word: compilers would rather gather four in a vector, which is slower.
             const uint64_t first = hazards[classes[i]];
