@@ -24,11 +24,14 @@ class Segment:
         contexts: Bytes | None = None,
         history: Bytes | None = None,
         changed: Bytes | None = None,
+        keeps_before: bool = False,
         step_size: float = 0.0,
         max_error: float = ...,
     ) -> None: ...
     @property
     def digest(self) -> int: ...
+    @property
+    def before(self) -> bytes: ...
     @property
     def n_changed(self) -> int: ...
     @property

@@ -148,11 +148,34 @@ def test_decoding_without_arrays_goes_on_from_lent_ones():
 
 def with_another_digest(update):
     """The same update, which says that something else comes of it, with a chain that holds."""
-    units = list(read_units(bytes(update)))
-    end = End.read(units[-1])
-    parent_chain = Begin.read(units[1]).parent_chain
-    kept = [bytes(unit.data) for unit in units[:-1]]
-    return b"".join([*kept, End(end.digest ^ 1, chain_of(parent_chain, kept, end.digest ^ 1)).pack()])
+    *units, last = read_units(bytes(update))
+    kept = [bytes(unit.data) for unit in units]
+    digest = End.read(last).digest ^ 1
+    return b"".join([*kept, End(digest, chain_of(Begin.read(units[1]).parent_chain, kept, digest)).pack()])
+
+
+def damaged_behind(update, rng):
+    """The same update with one bit of its last DATA unit flipped, and a chain that holds all the same."""
+    *units, last = read_units(bytes(update))
+    kept = [bytearray(unit.data) for unit in units]
+    kept[-1][int(rng.integers(8, len(kept[-1])))] ^= 1 << int(rng.integers(8))
+    digest = End.read(last).digest
+    return b"".join([*kept, End(digest, chain_of(Begin.read(units[1]).parent_chain, kept, digest)).pack()])
+
+
+@pytest.mark.parametrize("options", MODES[:3], ids=str)
+def test_the_arrays_are_put_back_whatever_is_wrong_with_the_payload(options):
+    series = list(trained(np.random.default_rng(8), 2, rate=3e-3))
+    rng = np.random.default_rng(9)
+    encoder, decoder = incnnr.Encoder(**options), incnnr.Decoder()
+    arrays = own(decoder.decode(encoder.encode(series[0])))
+    before = own(arrays)
+    update = encoder.encode(series[1])
+    for _ in range(60):
+        with pytest.raises(incnnr.errors.BitstreamError):
+            decoder.decode(damaged_behind(update, rng), into=arrays)
+        assert exact(arrays) == exact(before)
+    assert exact(decoder.decode(update, into=arrays)) == exact(arrays) != exact(before)
 
 
 @pytest.mark.parametrize("keyframe", [False, True])

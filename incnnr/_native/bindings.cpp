@@ -24,8 +24,13 @@ using ReadOnlyBytes = nb::ndarray<const uint8_t, nb::ndim<1>, nb::c_contig, nb::
 using WritableBytes = nb::ndarray<uint8_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 struct BoundSegment {
-    incnnr::Segment native;
+    incnnr::Segment native{};
     std::vector<nb::object> alive;
+
+    BoundSegment() = default;
+    BoundSegment(const BoundSegment&) = delete;
+    BoundSegment& operator=(const BoundSegment&) = delete;
+    ~BoundSegment() { std::free(native.before); }
 };
 
 template <class Array>
@@ -38,8 +43,8 @@ auto checked_data(nb::handle array, size_t n_bytes, const char* what, std::vecto
 }
 
 void make_segment(BoundSegment* self, unsigned kind, unsigned coding, size_t n_elements, nb::handle result, nb::handle source,
-                  nb::handle reference, nb::handle contexts, nb::handle history, nb::handle changed, double step_size,
-                  double max_error) {
+                  nb::handle reference, nb::handle contexts, nb::handle history, nb::handle changed, bool keeps_before,
+                  double step_size, double max_error) {
     if (kind >= incnnr::n_kinds || coding > 2) throw nb::value_error("no such kind or coding");
     new (self) BoundSegment{};
     incnnr::Segment& s = self->native;
@@ -53,6 +58,8 @@ void make_segment(BoundSegment* self, unsigned kind, unsigned coding, size_t n_e
     s.contexts = checked_data<WritableBytes>(contexts, incnnr::contexts_bytes(s.kind, s.coding), "contexts have the wrong size", self->alive);
     s.history = checked_data<WritableBytes>(history, incnnr::history_bytes(n_elements), "history has the wrong size", self->alive);
     s.changed = checked_data<WritableBytes>(changed, (n_elements + 7) / 8, "changed has the wrong size", self->alive);
+    s.keeps_before = keeps_before;
+    if (keeps_before && (s.changed == nullptr || s.coding != incnnr::Coding::inter)) throw nb::value_error("nothing says what to keep");
     s.step_size = step_size;
     s.max_error = max_error;
     if (s.coding == incnnr::Coding::inter && s.reference == nullptr) throw nb::value_error("inter coding needs a reference");
@@ -82,7 +89,10 @@ struct Batch {
     void copy_back(const Codewords& bound) const {
         auto from = segments.begin();
         for (const auto& codeword : bound)
-            for (BoundSegment* segment : codeword) segment->native = *from++;
+            for (BoundSegment* segment : codeword) {
+                if (segment->native.before != from->before) std::free(segment->native.before);
+                segment->native = *from++;
+            }
     }
 };
 
@@ -132,8 +142,8 @@ void decode(const Codewords& bound, const std::vector<ReadOnlyBytes>& coded, uns
         nb::gil_scoped_release unlocked;
         status = incnnr::decode_codewords(batch.codewords.data(), batch.codewords.size(), threads);
     }
+    batch.copy_back(bound);  // in any case: what was there before can be put back
     raise_unless_ok(status);
-    batch.copy_back(bound);
 }
 
 std::vector<bool> find_changed(const std::vector<BoundSegment*>& bound, unsigned threads) {
@@ -366,9 +376,10 @@ NB_MODULE(_core, m) {
     nb::class_<BoundSegment>(m, "Segment")
         .def("__init__", &make_segment, nb::arg("kind"), nb::arg("coding"), nb::arg("n_elements"), nb::kw_only(), nb::arg("result") = nb::none(),
              nb::arg("source") = nb::none(), nb::arg("reference") = nb::none(), nb::arg("contexts") = nb::none(), nb::arg("history") = nb::none(),
-             nb::arg("changed") = nb::none(), nb::arg("step_size") = 0.0,
+             nb::arg("changed") = nb::none(), nb::arg("keeps_before") = false, nb::arg("step_size") = 0.0,
              nb::arg("max_error") = std::numeric_limits<double>::infinity())
         .def_prop_ro("digest", [](const BoundSegment& s) { return s.native.digest; })
+        .def_prop_ro("before", [](const BoundSegment& s) { return nb::bytes(s.native.before, s.native.before_bytes); })
         .def_prop_ro("n_changed", [](const BoundSegment& s) { return s.native.n_changed; })
         .def_prop_ro("largest_error", [](const BoundSegment& s) { return s.native.largest_error; });
     m.def("encode", &encode, nb::arg("codewords"), nb::arg("threads"));

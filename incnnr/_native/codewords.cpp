@@ -52,7 +52,8 @@ Status decode_codeword(Codeword& codeword) {
     if (!take_varint(start, end, bulk_bytes) || bulk_bytes > static_cast<size_t>(end - start)) return Status::corrupt;
     BulkDecoder bulk(start, bulk_bytes);
     Decoder coder(start + bulk_bytes, static_cast<size_t>(end - start) - bulk_bytes);
-    for (size_t i = 0; i < codeword.n_segments; ++i) decode_segment(coder, bulk, codeword.segments[i], intra.get());
+    for (size_t i = 0; i < codeword.n_segments; ++i)
+        if (const Status status = decode_segment(coder, bulk, codeword.segments[i], intra.get()); status != Status::ok) return status;
     return bulk.finish() == Status::ok ? coder.finish() : Status::corrupt;
 }
 

@@ -63,11 +63,14 @@ struct Segment {
     uint8_t* history;          // advanced in place; aligned to 8 bytes, null for none
     uint8_t* changed;          // decoding against a reference: bit i % 8 of byte i / 8 is set where result differs from
                                // it; zeros before, null if nobody asks
+    bool keeps_before;         // decoding Coding::inter with `changed` only: whether to fill in `before`
     double step_size;          // Coding::quantized only
     double max_error;          // Coding::quantized, encoding only: bound of |result - source|; infinity for none
     // Filled in:
     uint64_t digest;           // XXH64 of result
     uint64_t n_changed;        // elements whose result differs from the reference (all of them with Coding::intra)
+    uint8_t* before;           // the elements of the reference whose bits are set in `changed`, in order, also if decoding
+    size_t before_bytes;       // fails; allocated by the call, released by the caller with free()
     double largest_error;      // encoding only: largest |result - source| over finite elements
 };
 

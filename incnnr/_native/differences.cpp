@@ -28,17 +28,25 @@ public:
         load_hazards();
     }
 
-    void code() {
+    Status code() {
+        Status status = Status::ok;
         Xxh64 digest(0);
         size_t n_hashed = 0;
         for (first_ = 0; first_ < segment_.n_elements; first_ += chunk_elements) {
             n_ = static_cast<unsigned>(std::min<size_t>(chunk_elements, segment_.n_elements - first_));
+            if (segment_.keeps_before && !before_.reserve(n_ * sizeof(Word))) {
+                status = Status::out_of_memory;
+                break;
+            }
             code_chunk();
             const size_t n_whole = n_ * sizeof(Word) / Xxh64::stripe_bytes * Xxh64::stripe_bytes;
             digest.add_stripes(segment_.result + n_hashed, n_whole);
             n_hashed += n_whole;
         }
         segment_.digest = digest.finish(segment_.result + n_hashed, segment_.n_elements * sizeof(Word) - n_hashed);
+        segment_.before_bytes = before_.size();
+        segment_.before = before_.release();
+        return status;
     }
 
 private:
@@ -60,6 +68,7 @@ private:
         uint8_t* const result = segment_.result + first_ * sizeof(Word);
         const uint8_t* const start = (encodes ? segment_.source : segment_.reference) + first_ * sizeof(Word);
         if (result != start) std::memcpy(result, start, n_bytes);
+        if (segment_.changed != nullptr) std::memcpy(old_, segment_.reference + first_ * sizeof(Word), n_bytes);
         mode_ = code_mode(encodes ? best_mode() : ChunkMode::sparse);
         switch (mode_) {
             case ChunkMode::sparse: code_sparse(); break;
@@ -67,7 +76,19 @@ private:
             case ChunkMode::plain: code_plain(); break;
         }
         segment_.n_changed += n_changed_;
+        if (segment_.changed != nullptr) note_changes();
         if (history_ != nullptr) remember();
+    }
+
+    // An element is noted with its old value or not at all, so that those that are can be put back at any time.
+    void note_changes() {
+        for (unsigned k = 0; k < n_changed_; ++k) {
+            const unsigned i = changed_[k];
+            const Word before = N::load(old_, i);
+            if (before == N::load(segment_.result, first_ + i)) continue;
+            segment_.changed[(first_ + i) / 8] |= static_cast<uint8_t>(1u << ((first_ + i) % 8));
+            if (segment_.keeps_before) before_.put_little_endian(before, sizeof(Word));
+        }
     }
 
     // ---- what the encoder looks at first ----
@@ -117,7 +138,6 @@ private:
             const Word after = N::displaced(before, difference);
             N::store(segment_.result, first_ + i, after);
             difference = N::difference(after, before);
-            if (segment_.changed != nullptr && difference != 0) mark_changed(segment_.changed, first_ + i);
         }
         if (history_ != nullptr) directions_[i] = direction_of(difference);
     }
@@ -305,8 +325,6 @@ private:
         unsigned i = 0;
         for (; i + n_lanes <= n_; i += n_lanes) code_plain_lanes<n_lanes>(i);
         for (; i < n_; ++i) code_plain_lanes<1>(i);
-        if (segment_.changed == nullptr) return;
-        for (unsigned k = 0; k < n_changed_; ++k) mark_changed(segment_.changed, first_ + changed_[k]);
     }
 
     template <unsigned n_lanes>
@@ -332,6 +350,8 @@ private:
     Segment& segment_;
     State& state_;
     History* const history_;
+    ByteSink before_;
+    uint8_t old_[chunk_elements * sizeof(Word)];  // the reference of the chunk, if changes are noted: it may be written over
     Pace pace_;
     ChunkMode mode_ = ChunkMode::sparse;
     size_t first_ = 0;   // element of the segment that the chunk begins with
@@ -359,16 +379,16 @@ private:
 };
 
 template <class Coder, class Bulk>
-void code_differences(Coder& coder, Bulk& bulk, Segment& segment) {
+Status code_differences(Coder& coder, Bulk& bulk, Segment& segment) {
     segment.n_changed = 0;
     segment.largest_error = 0;
-    with_kind(segment.kind, [&](auto constant) { Differences<decltype(constant)::value, Coder, Bulk>(coder, bulk, segment).code(); });
+    return with_kind(segment.kind, [&](auto constant) { return Differences<decltype(constant)::value, Coder, Bulk>(coder, bulk, segment).code(); });
 }
 
 }  // namespace
 
 void encode_differences(Encoder& coder, BulkEncoder& bulk, Segment& segment) { code_differences(coder, bulk, segment); }
-void decode_differences(Decoder& coder, BulkDecoder& bulk, Segment& segment) { code_differences(coder, bulk, segment); }
+Status decode_differences(Decoder& coder, BulkDecoder& bulk, Segment& segment) { return code_differences(coder, bulk, segment); }
 
 size_t difference_state_bytes(Kind kind) {
     return with_kind(kind, [](auto constant) { return sizeof(DifferenceStateOf<decltype(constant)::value>); });

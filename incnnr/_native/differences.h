@@ -12,10 +12,8 @@
 
 namespace incnnr {
 
-inline void mark_changed(uint8_t* changed, size_t i) { changed[i / 8] |= static_cast<uint8_t>(1u << (i % 8)); }
-
 void encode_differences(Encoder& coder, BulkEncoder& bulk, Segment& segment);
-void decode_differences(Decoder& coder, BulkDecoder& bulk, Segment& segment);
+Status decode_differences(Decoder& coder, BulkDecoder& bulk, Segment& segment);
 
 size_t difference_state_bytes(Kind kind);
 void reset_difference_state(Kind kind, uint8_t* state);

@@ -218,7 +218,7 @@ void code_quantized(Coder& coder, Segment& segment) {
         const auto got = NumberOf<kind>::load(segment.result, i);
         const bool is_changed = got != element_or_zero<kind>(segment.reference, i);
         segment.n_changed += is_changed;
-        if (is_changed && segment.changed != nullptr) mark_changed(segment.changed, i);
+        if (is_changed && segment.changed != nullptr) segment.changed[i / 8] |= static_cast<uint8_t>(1u << (i % 8));
         if constexpr (Coder::is_encoder) {
             const double error = error_of<kind>(got, NumberOf<kind>::load(segment.source, i));
             if (error > segment.largest_error && std::isfinite(error)) segment.largest_error = error;
@@ -262,9 +262,10 @@ void encode_segment(Encoder& coder, BulkEncoder& bulk, Segment& segment, IntraCo
     code_values(coder, segment, intra);
 }
 
-void decode_segment(Decoder& coder, BulkDecoder& bulk, Segment& segment, IntraContexts* intra) {
+Status decode_segment(Decoder& coder, BulkDecoder& bulk, Segment& segment, IntraContexts* intra) {
     if (segment.coding == Coding::inter) return decode_differences(coder, bulk, segment);
     code_values(coder, segment, intra);
+    return Status::ok;
 }
 
 bool is_changed(const Segment& segment) {

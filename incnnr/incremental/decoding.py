@@ -8,7 +8,7 @@ from incnnr import coding
 from incnnr.errors import CorruptError, LimitExceededError, UnsupportedError, located
 from incnnr.incremental.declared import check_table
 from incnnr.incremental.lent import Lent, check_lent
-from incnnr.incremental.results import Results, RevertibleResults
+from incnnr.incremental.results import Journal, Results
 from incnnr.incremental.revision import Job, Revision, SliceRef
 from incnnr.incremental.state import CodecState, Outcome, TensorSpec, digest_of, model_bytes
 from incnnr.incremental.syntax import Begin, Data, Table
@@ -134,9 +134,10 @@ class _Slices:
         threads: int,
     ) -> None:
         self._flag_contexts = parent.flag_contexts.copy() if parent else coding.fresh_flag_contexts()
-        self._revertible = None if lent is None else RevertibleResults(table, {k: v.data for k, v in lent.items()})
+        self._journal = None if lent is None else Journal()
+        results = Results(table, {name: array.data for name, array in (lent or {}).items()}, self._journal)
         held = parent.tensors if parent else {}
-        self._revision = Revision(held, table, self._revertible or Results(table, {}), with_history=begin.with_history)
+        self._revision = Revision(held, table, results, with_history=begin.with_history)
         self._threads = threads
         self._new_bytes = 0
         self._n_changed = 0
@@ -150,8 +151,8 @@ class _Slices:
             raise CorruptError(f"{len(codewords)} codewords needed, {len(data.codewords)} found")
         coding.decode(codewords, [memoryview(codeword) for codeword in data.codewords], self._threads)
         self._revision.settle(jobs)
-        if self._revertible:
-            self._revertible.settle([(self._revision.bits_of(ref), self._revision.unit_bytes(ref)) for ref, _ in jobs])
+        if self._journal:
+            self._journal.settle()
         self._n_changed += sum(segment.n_changed for _, segment in jobs)
 
     def _changed(self, data: Data) -> list[SliceRef]:
@@ -183,5 +184,5 @@ class _Slices:
         return Outcome(state, self._revision.changes(), self._n_changed)
 
     def revert(self) -> None:
-        if self._revertible:
-            self._revertible.revert()
+        if self._journal:
+            self._journal.revert()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from incnnr.coding import Segment
 from incnnr.incremental.state import Bytes, TensorSpec
 
 
@@ -20,9 +21,14 @@ class Results:
     over : mapping of str to numpy.ndarray of uint8
         Arrays of tensors that nobody needs as they are: results go over them. A tensor that is held lies in its array.
         Other tensors get new arrays.
+    journal : Journal, optional
+        Where to note what was in arrays that are decoded into.
     """
 
-    def __init__(self, table: Mapping[str, TensorSpec], over: Mapping[str, Bytes]) -> None:
+    def __init__(
+        self, table: Mapping[str, TensorSpec], over: Mapping[str, Bytes], journal: Journal | None = None
+    ) -> None:
+        self.journal = journal
         self._table = table
         self._over = over
         self._new: dict[str, Bytes] = {}
@@ -56,60 +62,68 @@ class Results:
             array.flags.writeable = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Old:
-    """What was somewhere in an array: all words of `place`, or those with a set bit."""
+class Journal:
+    """What was in arrays that are decoded into, as far as it changes, to be put back."""
 
-    place: Bytes
-    bits: Bytes | None
-    words: Bytes
-    word_bytes: int
+    def __init__(self) -> None:
+        self._whole: list[_Whole] = []
+        self._changed: list[_Changed] = []
 
-    def put_back(self) -> None:
-        if self.bits is None:
-            self.place[:] = self.words
-            return
-        words = _as_words(self.place, self.word_bytes)
-        words[_mask(self.bits, words.size)] = _as_words(self.words, self.word_bytes)
+    def copy(self, place: Bytes, before: Bytes, bits: Bytes | None, word_bytes: int) -> None:
+        """Remember what is in `place`, and keep the words whose `bits` are set by the next `settle`; None keeps all."""
+        self._whole.append(_Whole(place, before, bits, word_bytes))
 
+    def note(self, place: Bytes, segment: Segment, bits: Bytes, word_bytes: int) -> None:
+        """Remember that the segment decoded in `place` knows the words that it changes there."""
+        self._changed.append(_Changed(place, bits, word_bytes, lambda: segment.before))
 
-class RevertibleResults(Results):
-    """Results that can be taken back: the words that changed are remembered."""
-
-    def __init__(self, table: Mapping[str, TensorSpec], over: Mapping[str, Bytes]) -> None:
-        super().__init__(table, over)
-        self._open: list[tuple[Bytes, Bytes]] = []
-        self._old: list[_Old] = []
-
-    def opened(self, name: str, start: int, stop: int, held: Bytes | None) -> tuple[Bytes, Bytes | None]:
-        """Do as the base class, and remember all that is there."""
-        result, reference = super().opened(name, start, stop, held)
-        self._open.append((result, result.copy() if reference is None else reference))
-        return result, reference
-
-    def settle(self, changed: Sequence[tuple[Bytes | None, int]]) -> None:
-        """Forget of what was opened since the last call, in that order, what did not change.
-
-        Each is given as its bits (None: all of it did) and the bytes of a word.
-        """
-        for (place, before), (bits, word_bytes) in zip(self._open, changed, strict=True):
-            if bits is None:
-                self._old.append(_Old(place, None, before, word_bytes))
-            else:
-                words = _as_words(before, word_bytes)
-                self._old.append(_Old(place, bits, words[_mask(bits, words.size)].view(np.uint8), word_bytes))
-        self._open.clear()
+    def settle(self) -> None:
+        """Forget what did not change of all that was copied."""
+        for whole in self._whole:
+            self._changed.append(whole.compacted())
+        self._whole.clear()
 
     def revert(self) -> None:
         """Put everything back."""
-        for place, before in self._open:
-            place[:] = before
-        for old in self._old:
-            old.put_back()
+        for whole in self._whole:
+            whole.put_back()
+        for changed in self._changed:
+            changed.put_back()
 
 
-def _as_words(data: Bytes, word_bytes: int) -> np.ndarray[tuple[int], np.dtype[np.unsignedinteger]]:
-    return data.view(f"u{word_bytes}")
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """All words of a place."""
+
+    place: Bytes
+    words: Bytes
+    bits: Bytes | None
+    word_bytes: int
+
+    def compacted(self) -> _Changed:
+        words = self.words
+        if self.bits is not None:
+            every = words.view(f"u{self.word_bytes}")
+            words = every[_mask(self.bits, every.size)].view(np.uint8)
+        return _Changed(self.place, self.bits, self.word_bytes, lambda: words)
+
+    def put_back(self) -> None:
+        self.place[:] = self.words
+
+
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """The words of a place whose bits are set; all, without bits."""
+
+    place: Bytes
+    bits: Bytes | None
+    word_bytes: int
+    words: Callable[[], Bytes | bytes]
+
+    def put_back(self) -> None:
+        here = self.place.view(f"u{self.word_bytes}")
+        at = slice(None) if self.bits is None else _mask(self.bits, here.size)
+        here[at] = np.frombuffer(self.words(), here.dtype)
 
 
 def _mask(bits: Bytes, n_bits: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

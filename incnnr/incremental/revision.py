@@ -123,21 +123,30 @@ class Revision:
     def restore(self, ref: SliceRef) -> Segment:
         """Segment that decodes a slice."""
         self.reserve(ref)
-        result, reference = self._results.opened(ref.name, ref.start, ref.stop, self._held_bytes(ref))
         contexts, history = self._learned[ref.name, ref.index]
-        changed = self.bits_of(ref)
-        return self._segment(ref, reference, result=result, contexts=contexts, history=history, changed=changed)
+        bits, journal = self._bits_of(ref), self._results.journal
+        learned = {"contexts": contexts, "history": history, "changed": bits}
+        if journal and bits is not None and self._coding(ref) is Coding.INTER:
+            place = self._results.array(ref.name)[ref.start : ref.stop]
+            segment = self._segment(ref, place, result=place, keeps_before=True, **learned)
+            journal.note(place, segment, bits, self._unit_bytes(ref))
+            return segment
+        result, reference = self._results.opened(ref.name, ref.start, ref.stop, self._held_bytes(ref))
+        if journal:
+            before = result.copy() if reference is None else reference
+            journal.copy(result, before, bits, self._unit_bytes(ref))
+        return self._segment(ref, reference, result=result, **learned)
 
-    def unit_bytes(self, ref: SliceRef) -> int:
+    def _unit_bytes(self, ref: SliceRef) -> int:
         """Bytes of an element of a slice, as the kernel counts them."""
         return ELEMENT_BYTES[self.table[ref.name].type.kind]
 
-    def bits_of(self, ref: SliceRef) -> Bytes | None:
+    def _bits_of(self, ref: SliceRef) -> Bytes | None:
         """Where decoding says which elements of a slice changed; None if it has no reference."""
         if ref.name not in self._changes:
             n_bytes = (self.table[ref.name].n_elements + 7) // 8
             bits = np.zeros(n_bytes, np.uint8) if ref.reference else None
-            self._changes[ref.name] = Change(bits, self.unit_bytes(ref))
+            self._changes[ref.name] = Change(bits, self._unit_bytes(ref))
         bits = self._changes[ref.name].bits
         first = ref.index * SLICE_ELEMENTS // 8
         return None if bits is None else bits[first : first + (ref.n_elements + 7) // 8]
