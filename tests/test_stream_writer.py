@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from incnnr import files, stream
+from incnnr import coding, files, stream
 from incnnr.errors import ClosedError, StateError
 from incnnr.stream import sink
+from incnnr.stream import writer as writing
 
 HOLD_THE_LOCK = """
 import sys, numpy as np
@@ -220,3 +221,44 @@ def test_options_that_no_encoder_takes_leave_no_lock(path: Path) -> None:
             stream.open(path, mode, no_such_option=1)  # type: ignore[call-overload]
     with stream.open(path, "a") as writer:
         writer.append(weights(0))
+
+
+def test_a_large_update_waits_beside_the_stream_and_leaves_nothing_there(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "_SPOOL_BYTES", 10)
+    with stream.open(path, "a") as writer:
+        for i in range(4):
+            writer.append(weights(i))
+            assert list(path.parent.iterdir()) == [path]
+    assert contents(path) == [weights(i)["w"].tolist() for i in range(4)]
+
+
+def test_an_encoder_that_fails_closes_the_writer_and_reopening_resumes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object) -> None:
+        raise MemoryError
+
+    with stream.open(path, "a") as writer:
+        writer.append(weights(0))
+        before = path.read_bytes()
+        with monkeypatch.context() as patch:
+            patch.setattr(coding, "encode", out_of_memory)
+            with pytest.raises(MemoryError):
+                writer.append(weights(1))
+        assert path.read_bytes() == before
+        with pytest.raises(ClosedError, match="MemoryError"):
+            writer.append(weights(1))
+    with stream.open(path, "a") as writer:
+        assert not writer.append(weights(1)).is_keyframe
+    assert contents(path) == [weights(0)["w"].tolist(), weights(1)["w"].tolist()]
+
+
+def test_weights_that_cannot_be_stored_leave_the_writer_open(path: Path) -> None:
+    with stream.open(path, "a") as writer:
+        writer.append(weights(0))
+        with pytest.raises(TypeError):
+            writer.append({"w": np.array([object()])})
+        assert not writer.append(weights(1)).is_keyframe
+    assert contents(path) == [weights(0)["w"].tolist(), weights(1)["w"].tolist()]

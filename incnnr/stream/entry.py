@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgpack
 
 from incnnr.errors import CorruptError
-from incnnr.incremental import Update
+from incnnr.incremental import UpdateChunks
 from incnnr.position import Position
 from incnnr.stream.frames import Body
 from incnnr.stream.layouts import PackedLayout
@@ -147,7 +147,7 @@ def _checked_metadata(metadata: object) -> dict[str, Any]:
     return copy
 
 
-def pack_fields(update: Update, said: Label, layout: PackedLayout, n_parts: int) -> bytes:
+def pack_fields(update: UpdateChunks, said: Label, layout: PackedLayout, n_parts: int) -> bytes:
     """Return the header fields of the frame that commits an update; what does not apply is left out."""
     position, parent, stats = update.position, update.parent, update.stats
     fields: Fields = {

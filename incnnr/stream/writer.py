@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from incnnr.errors import ClosedError, CorruptError
-from incnnr.incremental import Encoder, Update
+from incnnr.incremental import Encoder, UpdateChunks
 from incnnr.limits import Limits
 from incnnr.position import Position
 from incnnr.stream import frames, layouts, sink
@@ -21,6 +22,7 @@ from incnnr.stream.source import FileSource
 from incnnr.tensors import Layout
 
 MAX_BODY_BYTES = 1 << 26
+_SPOOL_BYTES = 1 << 24  # of an update that wait in memory
 
 Options = dict[str, Any]
 
@@ -116,9 +118,15 @@ class StreamWriter:
             Weights or labels that cannot be stored; nothing has happened.
         OSError
             The entry could not be written, say because the disk is full. The file holds what it held before, and
-            the writer has closed itself: reopening resumes.
+            the writer has closed itself: reopening resumes. Any error that comes up later than those above does the
+            same, an interrupt included.
         ClosedError
             The writer is closed.
+
+        Notes
+        -----
+        One copy of the model is in memory, what a reader will hold: `weights` is read piece by piece, the copy is
+        written over, and what is coded waits in a file beside the stream if it is large.
         """
         return self._append(weights, label(step, name, metadata), sync=sync)
 
@@ -151,19 +159,30 @@ class StreamWriter:
         self._check_open()
         keyframe = is_keyframe_due(self._entries, self._keyframe_every)
         layout = getattr(weights, "layout", None)
-        update = self._encoder.encode(weights, keyframe=keyframe)
-        packed_layout = layouts.pack(layout, None if update.is_keyframe else self._layout)
-        n_parts = max(0, (len(update.data) - 1) // MAX_BODY_BYTES)
-        fields = pack_fields(update, said, packed_layout, n_parts)
-        entry = entry_of(unpack_fields(fields), len(self._entries), len(update.data))  # as every reader will see it
+        update = self._encoder.encode_over(weights, keyframe=keyframe)
         try:
-            self._sink.commit(_frames_of(update, n_parts, fields), sync=sync)
-            self._encoder.acknowledge(update.position)
+            with SpooledTemporaryFile(_SPOOL_BYTES, dir=_folder_for_bytes(self.path)) as spool:
+                for unit in update:
+                    spool.write(unit)
+                entry = self._commit(update, spool, layout, said, sync=sync)
         except BaseException as error:
             self._abandon(error)
             raise
         self._entries.append(entry)
         self._layout = layout
+        return entry
+
+    def _commit(
+        self, update: UpdateChunks, spool: IO[bytes], layout: Layout | None, said: Label, *, sync: bool
+    ) -> Entry:
+        """Write an update whose bytes were put aside: its frames name where it leads, which its end tells."""
+        n_bytes = spool.tell()
+        n_parts = max(0, (n_bytes - 1) // MAX_BODY_BYTES)
+        packed_layout = layouts.pack(layout, None if update.is_keyframe else self._layout)
+        fields = pack_fields(update, said, packed_layout, n_parts)
+        entry = entry_of(unpack_fields(fields), len(self._entries), n_bytes)  # as every reader will see it
+        spool.seek(0)
+        self._sink.commit(_frames_of(update.position, spool, n_parts, fields), sync=sync)
         return entry
 
     def close(self) -> None:
@@ -173,9 +192,8 @@ class StreamWriter:
             self._sink.close()
 
     def _abandon(self, error: BaseException) -> None:
-        """Leave the file as it was before the write that failed."""
+        """Leave the file as it was before the entry that failed. What the encoder held is gone."""
         self._closed_because = f"a write failed ({error!r})"
-        self._encoder.rollback()
         self._sink.cut_back()
         self._sink.close()
 
@@ -214,7 +232,7 @@ def starting(path: Path, open_sink: Callable[[Path], Sink], keyframe_every: int,
     FileExistsError, StateError
         As `open_sink`; nothing is opened if the options are not good.
     """
-    encoder = Encoder(require_ack=True, **options)
+    encoder = Encoder(require_ack=False, **options)
     return StreamWriter(path, open_sink(path), encoder, keyframe_every)
 
 
@@ -262,14 +280,18 @@ def _refuse_damage(scan: Scan) -> None:
 
 def _encoder_at_end(scan: Scan, cursor: Cursor, options: Options) -> Encoder:
     if not scan.records:
-        return Encoder(require_ack=True, **options)
+        return Encoder(require_ack=False, **options)
     cursor.model(len(scan.records) - 1)
-    return Encoder.resume(cursor.decoder, require_ack=True, **options)
+    return Encoder.take_over(cursor.decoder, require_ack=False, **options)
 
 
-def _frames_of(update: Update, n_parts: int, fields: bytes) -> Iterator[bytes]:
+def _folder_for_bytes(path: Path) -> str | None:
+    """Where bytes that wait to be written go: to the stream's disk, which must take them anyway."""
+    return None if sink.is_pipe(path) else str(path.resolve().parent)
+
+
+def _frames_of(position: Position, update: IO[bytes], n_parts: int, fields: bytes) -> Iterator[bytes]:
     """Yield an update as frames, the last of which has `fields` and commits it."""
     for number in range(n_parts):
-        body = update.data[number * MAX_BODY_BYTES : (number + 1) * MAX_BODY_BYTES]
-        yield from frames.pack(Kind.PART, pack_part_fields(update.position, number), body)
-    yield from frames.pack(Kind.UPDATE, fields, update.data[n_parts * MAX_BODY_BYTES :])
+        yield from frames.pack(Kind.PART, pack_part_fields(position, number), update.read(MAX_BODY_BYTES))
+    yield from frames.pack(Kind.UPDATE, fields, update.read())

@@ -5,7 +5,9 @@ By hand (Linux; a minute; twice the size on disk)::
     python -m tests.bench.peak_memory [--megabytes 500] [--tensors 60 1]
 
 A pair of models is written as safetensors files, with 2 % of the second's weights moved. One process encodes both,
-memory-mapped; another decodes the two updates. RssAnon is sampled every 2 ms; idle means after imports.
+memory-mapped; another decodes the two updates, a third into arrays of its own, which count. A fourth appends both to a
+stream, a fifth reopens it and appends both again, the second
+as a keyframe. RssAnon is sampled every 2 ms; idle means after imports.
 """
 
 from __future__ import annotations
@@ -89,6 +91,51 @@ def decode_pair(folder: Path) -> tuple[int, int, int]:
     return held, peaks[1], peaks[0]
 
 
+def decode_pair_in_place(folder: Path) -> tuple[int, int, int]:
+    """Return what `encode_pair` does; the arrays are there before the first call."""
+    idle, decoder, peaks, held = anonymous_bytes(), incnnr.Decoder(), [], 0
+    arrays = {name: np.array(array) for name, array in incnnr.read(folder / "first.safetensors").items()}
+    for name in NAMES:
+        held = anonymous_bytes() - idle
+        with Peak() as peak, (folder / f"{name}.update").open("rb") as file:
+            decoder.decode_chunks(iter(lambda: file.read(1 << 20), b""), into=arrays)
+        peaks.append(peak.bytes - idle)
+    return held, peaks[1], peaks[0]
+
+
+def append_pair(folder: Path) -> tuple[int, int, int]:
+    """Return what `encode_pair` does, of appending to a stream."""
+    idle, peaks, held = anonymous_bytes(), [], 0
+    with incnnr.open(folder / "run.incnnr", "w") as stream:
+        for name in NAMES:
+            held = anonymous_bytes() - idle
+            with Peak() as peak:
+                stream.append(incnnr.read(folder / f"{name}.safetensors"))
+            peaks.append(peak.bytes - idle)
+    return held, peaks[1], peaks[0]
+
+
+def append_to_reopened(folder: Path) -> tuple[int, int, int]:
+    """Return what is held once a stream of two entries is open, the peak of a third, and of a fourth, a keyframe."""
+    idle, peaks = anonymous_bytes(), []
+    with incnnr.open(folder / "run.incnnr", "a", keyframe_every=3) as stream:
+        held = anonymous_bytes() - idle
+        for name in NAMES:
+            with Peak() as peak:
+                stream.append(incnnr.read(folder / f"{name}.safetensors"))
+            peaks.append(peak.bytes - idle)
+    return held, peaks[0], peaks[1]
+
+
+MEASURES = {
+    "encode": encode_pair,
+    "decode": decode_pair,
+    "decode in place": decode_pair_in_place,
+    "append": append_pair,
+    "append to reopened": append_to_reopened,
+}
+
+
 def report(n_bytes: int, n_tensors: int) -> None:
     with (
         tempfile.TemporaryDirectory() as root,
@@ -96,7 +143,7 @@ def report(n_bytes: int, n_tensors: int) -> None:
     ):
         folder = Path(root)
         pool.apply(write_pair, (folder, n_bytes, n_tensors))
-        measured = {"encode": pool.apply(encode_pair, (folder,)), "decode": pool.apply(decode_pair, (folder,))}
+        measured = {name: pool.apply(measure, (folder,)) for name, measure in MEASURES.items()}
         update = (folder / "second.update").stat().st_size
         model = series.n_bytes(incnnr.read(folder / "second.safetensors"))
     rows = [
