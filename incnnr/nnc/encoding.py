@@ -158,7 +158,9 @@ def encode_parameters(
 
 
 def _state_after(before: IncrementalState, members: Sequence[Member], context: Context) -> IncrementalState:
-    """Advance a state as the decoder of these tensors does."""
+    """Advance a state as the decoder of these tensors does; without parent signalling, only say their levels."""
+    if not context.mps_parent_signalling_enabled_flag:
+        return IncrementalState({m.name: Node(0, 0, 0, m.levels, None, m.shape, is_named=False) for m in members})
     nodes = before.nodes | {member.name: member.node(before.nodes.get(member.name)) for member in members}
     shapes = before.shapes | {member.name: member.shape for member in members}
     if not context.nnr_pre_flag:
