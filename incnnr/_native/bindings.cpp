@@ -44,8 +44,9 @@ auto checked_data(nb::handle array, size_t n_bytes, const char* what, std::vecto
 
 void make_segment(BoundSegment* self, unsigned kind, unsigned coding, size_t n_elements, nb::handle result, nb::handle source,
                   nb::handle reference, nb::handle contexts, nb::handle history, nb::handle changed, bool keeps_before,
-                  double step_size, double max_error) {
-    if (kind >= incnnr::n_kinds || coding > 2) throw nb::value_error("no such kind or coding");
+                  size_t width, unsigned n_means, double step_size, unsigned search, int scale, double max_error, double relative_error) {
+    if (kind >= incnnr::n_kinds || coding > 2 || search > 2) throw nb::value_error("no such kind, coding or search");
+    if (n_means > incnnr::most_means) throw nb::value_error("no so many means");
     new (self) BoundSegment{};
     incnnr::Segment& s = self->native;
     s.kind = static_cast<incnnr::Kind>(kind);
@@ -56,12 +57,18 @@ void make_segment(BoundSegment* self, unsigned kind, unsigned coding, size_t n_e
     s.source = checked_data<ReadOnlyBytes>(source, n_bytes, "source has the wrong size", self->alive);
     s.reference = checked_data<ReadOnlyBytes>(reference, n_bytes, "reference has the wrong size", self->alive);
     s.contexts = checked_data<WritableBytes>(contexts, incnnr::contexts_bytes(s.kind, s.coding), "contexts have the wrong size", self->alive);
-    s.history = checked_data<WritableBytes>(history, incnnr::history_bytes(n_elements), "history has the wrong size", self->alive);
+    s.width = width;
+    s.n_means = n_means;
+    const size_t history_size = s.coding == incnnr::Coding::quantized ? incnnr::means_bytes(s.kind, n_means, n_elements) : incnnr::history_bytes(n_elements);
+    s.history = checked_data<WritableBytes>(history, history_size, "history has the wrong size", self->alive);
     s.changed = checked_data<WritableBytes>(changed, (n_elements + 7) / 8, "changed has the wrong size", self->alive);
     s.keeps_before = keeps_before;
     if (keeps_before && (s.changed == nullptr || s.coding != incnnr::Coding::inter)) throw nb::value_error("nothing says what to keep");
     s.step_size = step_size;
+    s.search = static_cast<incnnr::Search>(search);
+    s.scale = scale;
     s.max_error = max_error;
+    s.relative_error = relative_error;
     if (s.coding == incnnr::Coding::inter && s.reference == nullptr) throw nb::value_error("inter coding needs a reference");
     if (s.coding != incnnr::Coding::intra && s.result != nullptr && s.contexts == nullptr) throw nb::value_error("contexts are missing");
 }
@@ -156,6 +163,10 @@ std::vector<bool> find_changed(const std::vector<BoundSegment*>& bound, unsigned
     {
         nb::gil_scoped_release unlocked;
         incnnr::find_changed(segments.data(), segments.size(), changed.get(), threads);
+    }
+    for (size_t i = 0; i < segments.size(); ++i) {
+        bound[i]->native.largest_error = segments[i].largest_error;
+        bound[i]->native.squared_error = segments[i].squared_error;
     }
     return std::vector<bool>(changed.get(), changed.get() + segments.size());
 }
@@ -373,15 +384,18 @@ uint64_t xxh64(ReadOnlyBytes data, uint64_t seed) {
 
 NB_MODULE(_core, m) {
     m.attr("CONTEXT_BYTES") = sizeof(incnnr::Context);
+    m.attr("MOST_MEANS") = incnnr::most_means;
     nb::class_<BoundSegment>(m, "Segment")
         .def("__init__", &make_segment, nb::arg("kind"), nb::arg("coding"), nb::arg("n_elements"), nb::kw_only(), nb::arg("result") = nb::none(),
              nb::arg("source") = nb::none(), nb::arg("reference") = nb::none(), nb::arg("contexts") = nb::none(), nb::arg("history") = nb::none(),
-             nb::arg("changed") = nb::none(), nb::arg("keeps_before") = false, nb::arg("step_size") = 0.0,
-             nb::arg("max_error") = std::numeric_limits<double>::infinity())
+             nb::arg("changed") = nb::none(), nb::arg("keeps_before") = false, nb::arg("width") = 1, nb::arg("n_means") = 0,
+             nb::arg("step_size") = 0.0, nb::arg("search") = 0, nb::arg("scale") = 0,
+             nb::arg("max_error") = std::numeric_limits<double>::infinity(), nb::arg("relative_error") = 0.0)
         .def_prop_ro("digest", [](const BoundSegment& s) { return s.native.digest; })
         .def_prop_ro("before", [](const BoundSegment& s) { return nb::bytes(s.native.before, s.native.before_bytes); })
         .def_prop_ro("n_changed", [](const BoundSegment& s) { return s.native.n_changed; })
-        .def_prop_ro("largest_error", [](const BoundSegment& s) { return s.native.largest_error; });
+        .def_prop_ro("largest_error", [](const BoundSegment& s) { return s.native.largest_error; })
+        .def_prop_ro("squared_error", [](const BoundSegment& s) { return s.native.squared_error; });
     m.def("encode", &encode, nb::arg("codewords"), nb::arg("threads"));
     m.def("decode", &decode, nb::arg("codewords"), nb::arg("coded"), nb::arg("threads"));
     m.def("find_changed", &find_changed, nb::arg("segments"), nb::arg("threads"));
@@ -390,6 +404,9 @@ NB_MODULE(_core, m) {
     m.def("reset_contexts", &reset_contexts, nb::arg("contexts"));
     m.def("contexts_bytes", &contexts_bytes, nb::arg("kind"), nb::arg("coding"));
     m.def("reset_slice_contexts", &reset_slice_contexts, nb::arg("kind"), nb::arg("coding"), nb::arg("contexts"));
+    m.def("means_bytes", [](unsigned kind, unsigned n_means, size_t n_elements) {
+        return incnnr::means_bytes(static_cast<incnnr::Kind>(kind), n_means, n_elements);
+    }, nb::arg("kind"), nb::arg("n_means"), nb::arg("n_elements"));
     m.def("history_bytes", &incnnr::history_bytes, nb::arg("n_elements"));
     m.def("reset_history", &reset_history, nb::arg("n_elements"), nb::arg("history"));
     nb::class_<BoundLayer>(m, "NncLayer")

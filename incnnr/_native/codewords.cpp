@@ -75,7 +75,7 @@ Status decode_codewords(Codeword* codewords, size_t n_codewords, unsigned n_thre
     return code_all(codewords, n_codewords, n_threads, decode_codeword);
 }
 
-void find_changed(const Segment* segments, size_t n_segments, bool* changed, unsigned n_threads) {
+void find_changed(Segment* segments, size_t n_segments, bool* changed, unsigned n_threads) {
     in_parallel(n_segments, n_threads, [&](size_t i) { changed[i] = is_changed(segments[i]); });
 }
 

@@ -32,7 +32,14 @@ size_t element_bytes(Kind kind);
 enum class Coding : uint8_t {
     intra = 0,       // exact, without a reference
     inter = 1,       // exact, as the difference of ordered integers to the reference
-    quantized = 2,   // levels of a uniform quantizer on the difference to the reference, then exact corrections
+    quantized = 2,   // levels of a quantizer on the difference to what is predicted, then exact corrections
+};
+
+// How an encoder chooses levels.
+enum class Search : uint8_t {
+    nearest = 0,    // the least error
+    dead_zone = 1,  // small differences become 0
+    trellis = 2,    // dependent quantization, the best of error and estimated bits together
 };
 
 // Probability estimate of one binary decision; all-zero is not valid, see reset_contexts.
@@ -44,11 +51,14 @@ struct Context {
 void reset_contexts(Context* contexts, size_t n);
 
 // What is learned about one slice and lives on from update to update: contexts, which differ with the coding (none for
-// Coding::intra), and for Coding::inter, if wanted, the history of its elements. Opaque outside of the kernels.
+// Coding::intra), and, if wanted, the history of its elements: for Coding::inter what each did before, for Coding::quantized
+// running means of its updates. Opaque outside of the kernels.
 size_t contexts_bytes(Kind kind, Coding coding);
 void reset_contexts(Kind kind, Coding coding, uint8_t* contexts);
 size_t history_bytes(size_t n_elements);
 void reset_history(size_t n_elements, uint8_t* history);
+size_t means_bytes(Kind kind, unsigned n_means, size_t n_elements);  // all 0 at first
+constexpr unsigned most_means = 2;
 
 // One slice of one tensor. Elements are little-endian, arrays need no alignment.
 struct Segment {
@@ -64,14 +74,22 @@ struct Segment {
     uint8_t* changed;          // decoding against a reference: bit i % 8 of byte i / 8 is set where result differs from
                                // it; zeros before, null if nobody asks
     bool keeps_before;         // decoding Coding::inter with `changed` only: whether to fill in `before`
-    double step_size;          // Coding::quantized only
-    double max_error;          // Coding::quantized, encoding only: bound of |result - source|; infinity for none
+    // Coding::quantized only:
+    size_t width;              // of a row of the tensor
+    unsigned n_means;          // running means of past updates that `history` holds
+    double step_size;          // between the levels that dependent quantization chooses from
+    // Coding::quantized, encoding only:
+    Search search;
+    int32_t scale;             // of the step: 128 doubles it
+    double max_error;          // bound of |result - source|; infinity for none
+    double relative_error;     // 0, or the bound of the error's part of the difference, in rms: `scale` is then ignored
     // Filled in:
     uint64_t digest;           // XXH64 of result
     uint64_t n_changed;        // elements whose result differs from the reference (all of them with Coding::intra)
     uint8_t* before;           // the elements of the reference whose bits are set in `changed`, in order, also if decoding
     size_t before_bytes;       // fails; allocated by the call, released by the caller with free()
     double largest_error;      // encoding only: largest |result - source| over finite elements
+    double squared_error;      // encoding only: the sum of its squares
 };
 
 // Segments that share one arithmetic codeword.
@@ -89,8 +107,9 @@ Status encode_codewords(Codeword* codewords, size_t n_codewords, unsigned n_thre
 Status decode_codewords(Codeword* codewords, size_t n_codewords, unsigned n_threads);
 
 // For each segment: would encoding it give anything but the reference back? Only kind, coding, n_elements, reference,
-// source, step_size and max_error are read. Intra segments are always changed.
-void find_changed(const Segment* segments, size_t n_segments, bool* changed, unsigned n_threads);
+// source and, with Coding::quantized, step and bounds are read; with Coding::quantized the errors of leaving it as it is are
+// filled in. Intra segments are always changed.
+void find_changed(Segment* segments, size_t n_segments, bool* changed, unsigned n_threads);
 
 // Adaptive flags, one per slice. Flag i uses contexts[2 * last_flags[i] + flags[i - 1]]. The encoder allocates `bytes`,
 // which the caller releases with free().

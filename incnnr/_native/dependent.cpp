@@ -44,7 +44,7 @@ void measure(Distances& distances, const int32_t* bases, const float* fractions,
 }  // namespace
 
 void DependentQuantizer::quantize(Piece& piece, double inverse_step) {
-    magnitudes_.load(piece, inverse_step);
+    magnitudes_.load(piece.weights.data(), piece.n_weights, inverse_step);
     parities_.resize(piece.n_weights);
     costs_ = only_in(piece.start_state);
     for (size_t i = 0; i < piece.n_weights; i += tile_weights) pass_tile(piece, i, std::min(piece.n_weights - i, tile_weights));

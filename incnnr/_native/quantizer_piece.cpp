@@ -66,12 +66,12 @@ void Piece::store_levels(const NncQuantization& job, size_t first, size_t end) c
     });
 }
 
-void Magnitudes::load(const Piece& piece, double inverse_step) {
+void Magnitudes::load(const float* weights, size_t n_weights, double inverse_step) {
     constexpr double rounder = 0x1.8p54;  // sums with it have units of 4 in their last place
-    bases.resize(piece.weights.size());
-    fractions.resize(piece.weights.size());
-    for (size_t i = 0; i < piece.n_weights; ++i) {
-        const double scaled = std::fabs(static_cast<double>(piece.weights[i])) * inverse_step;
+    bases.resize(n_weights + padding);
+    fractions.resize(n_weights + padding);
+    for (size_t i = 0; i < n_weights; ++i) {
+        const double scaled = std::fabs(static_cast<double>(weights[i])) * inverse_step;
         const double base = (scaled + rounder) - rounder;
         bases[i] = static_cast<int32_t>(base);
         fractions[i] = static_cast<float>(scaled - base);

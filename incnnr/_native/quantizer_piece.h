@@ -43,7 +43,7 @@ struct Magnitudes {
     std::vector<float> fractions;  // padded
 
     // |weight| * inverse_step is below 2^31.
-    void load(const Piece& piece, double inverse_step);
+    void load(const float* weights, size_t n_weights, double inverse_step);
 };
 
 }  // namespace incnnr

@@ -5,34 +5,6 @@
 namespace incnnr {
 namespace {
 
-constexpr size_t tile_weights = 64;
-
-// Costs of the candidates for a tile's weights, prices of significance and sign aside.
-struct Candidates {
-    Float4 zero[tile_weights / 4];
-    Float4 other[4][tile_weights / 4];  // the nearest level but zero of each residue modulo 4
-    Mask4 magnitude_class[4][tile_weights / 4];
-
-    float of_zero(size_t i) const { return reinterpret_cast<const float*>(zero)[i]; }
-    float& of_other(int residue, size_t i) { return reinterpret_cast<float*>(other[residue])[i]; }
-    unsigned class_of(int residue, size_t i) const { return static_cast<unsigned>(reinterpret_cast<const int32_t*>(magnitude_class[residue])[i]); }
-};
-
-void measure(Candidates& candidates, const int32_t* bases, const float* fractions, MagnitudeClasses classes, size_t n) {
-    for (size_t i = 0; i < n; i += 4) {
-        const auto base = load<Mask4>(bases + i);
-        const auto x = load<Float4>(fractions + i);
-        const Float4 scaled = __builtin_convertvector(base, Float4) + x;
-        candidates.zero[i / 4] = scaled * scaled;
-        for (int residue = 0; residue < 4; ++residue) {
-            const Mask4 level = base + residue - ((x < static_cast<float>(residue - 2)) & 4);  // -1: none, magnitude 0
-            const Float4 distance = x - __builtin_convertvector(level - base, Float4);
-            candidates.other[residue][i / 4] = distance * distance;
-            candidates.magnitude_class[residue][i / 4] = classes.of((level + 1) >> 1);
-        }
-    }
-}
-
 void add_prices(Candidates& candidates, const float* weights, const IndexPrices& prices, size_t n) {
     for (size_t i = 0; i < n; ++i) {
         const auto& of_magnitude = prices.magnitude[std::signbit(weights[i])];
@@ -40,24 +12,11 @@ void add_prices(Candidates& candidates, const float* weights, const IndexPrices&
     }
 }
 
-// Of the nearest level but zero of that residue.
-int32_t index_of(int32_t base, float x, int32_t residue) {
-    return (base + residue - 4 * (x < static_cast<float>(residue - 2)) + 1) >> 1;
-}
-
-template <class Lanes>
-ByState<Lanes> choose(const ByState<Mask4>& condition, const ByState<Lanes>& yes, const ByState<Lanes>& no) {
-    return {condition.even ? yes.even : no.even, condition.odd ? yes.odd : no.odd};
-}
-
-ByState<Float4> plus(const ByState<Float4>& a, const ByState<Float4>& b) { return {a.even + b.even, a.odd + b.odd}; }
-ByState<Float4> plus(const ByState<Float4>& a, float even, float odd) { return {a.even + all_lanes(even), a.odd + all_lanes(odd)}; }
-
 }  // namespace
 
 void DependentWays::load(const Piece& piece, double inverse_step) {
     piece_ = &piece;
-    magnitudes_.load(piece, inverse_step);
+    magnitudes_.load(piece.weights.data(), piece.n_weights, inverse_step);
     for (auto* of_each : {&parities_, &zeros_}) of_each->resize(piece.n_weights);
     choices.indices.resize(piece.n_weights);
 }

@@ -1,6 +1,7 @@
 // Dependent quantization by the Viterbi algorithm over the 8 states, with prices for the indices.
 #pragma once
 
+#include "candidates.h"
 #include "rated_search.h"
 
 namespace incnnr {

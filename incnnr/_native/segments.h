@@ -10,6 +10,6 @@ namespace incnnr {
 // `intra` is only looked at, and only needed, with Coding::intra.
 void encode_segment(Encoder& coder, BulkEncoder& bulk, Segment& segment, IntraContexts* intra);
 Status decode_segment(Decoder& coder, BulkDecoder& bulk, Segment& segment, IntraContexts* intra);
-bool is_changed(const Segment& segment);
+bool is_changed(Segment& segment);
 
 }  // namespace incnnr

@@ -2,6 +2,7 @@
 
 from incnnr.coding.codewords import Coding, Segment, decode, encode, find_changed, trim_memory, xxh64
 from incnnr.coding.contexts import (
+    MOST_MEANS,
     contexts_bytes,
     decode_flags,
     encode_flags,
@@ -9,12 +10,14 @@ from incnnr.coding.contexts import (
     fresh_history,
     fresh_slice_contexts,
     history_bytes,
+    means_bytes,
 )
 from incnnr.coding.slices import ELEMENT_BYTES, SLICE_ELEMENTS, group_sizes, slice_elements
 from incnnr.coding.threads import checked_threads
 
 __all__ = [
     "ELEMENT_BYTES",
+    "MOST_MEANS",
     "SLICE_ELEMENTS",
     "Coding",
     "Segment",
@@ -30,6 +33,7 @@ __all__ = [
     "fresh_slice_contexts",
     "group_sizes",
     "history_bytes",
+    "means_bytes",
     "slice_elements",
     "trim_memory",
     "xxh64",

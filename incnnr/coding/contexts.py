@@ -11,6 +11,7 @@ from incnnr import _core
 from incnnr.coding.codewords import Coding, native_errors
 from incnnr.tensors import Kind
 
+MOST_MEANS = _core.MOST_MEANS  # running means of updates that a slice may have
 N_FLAG_CONTEXTS = 4  # the slice's flag in the last update that told it x the flag before it in this one
 
 
@@ -36,6 +37,11 @@ def fresh_history(n_elements: int) -> NDArray[np.uint8]:
     history = np.empty(_core.history_bytes(n_elements), np.uint8)
     _core.reset_history(n_elements, history)
     return history
+
+
+def means_bytes(kind: Kind, n_means: int, n_elements: int) -> int:
+    """Bytes of the running means of a slice, which start with zeros: of each no more than of its weights."""
+    return _core.means_bytes(kind, n_means, n_elements)
 
 
 def fresh_flag_contexts() -> NDArray[np.uint8]:

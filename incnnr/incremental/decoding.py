@@ -137,7 +137,7 @@ class _Slices:
         self._journal = None if lent is None else Journal()
         results = Results(table, {name: array.data for name, array in (lent or {}).items()}, self._journal)
         held = parent.tensors if parent else {}
-        self._revision = Revision(held, table, results, with_history=begin.with_history)
+        self._revision = Revision(held, table, results, memory=begin.memory)
         self._threads = threads
         self._new_bytes = 0
         self._n_changed = 0

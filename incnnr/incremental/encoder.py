@@ -6,22 +6,22 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Literal, get_args
 
-from incnnr.coding import checked_threads, trim_memory
+from incnnr.coding import MOST_MEANS, checked_threads, trim_memory
 from incnnr.errors import StateError
 from incnnr.incremental.chunks import UpdateChunks
 from incnnr.incremental.decoder import Decoder
 from incnnr.incremental.encoding import Encoded, Given, Units, encode_update
 from incnnr.incremental.revision import UNIT_BYTES
 from incnnr.incremental.standard_encoding import encode_bitstream
-from incnnr.incremental.state import CodecState, TensorState, base_state
+from incnnr.incremental.state import CodecState, Memory, TensorState, base_state
 from incnnr.incremental.update import Update
 from incnnr.limits import DEFAULT_LIMITS
 from incnnr.position import Position
-from incnnr.quantization import Knob, Quality
+from incnnr.quantization import Knob, Quality, Search
 from incnnr.tensors import TensorType, as_array, bytes_of, type_of
 
 Profile = Literal["incnnr", "iso"]
-Effort = Literal["default", "small"]
+Effort = Literal["fast", "default", "small"]
 _ENCODINGS = {"incnnr": encode_update, "iso": encode_bitstream}
 
 
@@ -81,14 +81,19 @@ class Encoder:
         *,
         base: Mapping[str, object] | None = None,
         max_error: Knob = None,
+        relative_error: Knob = None,
         qp: Knob = None,
+        target_bytes: Knob = None,
+        keyframe_error: Knob = None,
+        prediction_memory: int = MOST_MEANS,
         profile: Profile = "incnnr",
         effort: Effort = "default",
         threads: int | None = None,
         require_ack: bool = False,
     ) -> None:
-        self._quality = Quality(max_error, qp)
-        self._encode = _encoding_of(profile, self._quality, effort)
+        search = Search.DEAD_ZONE if effort == "fast" else Search.TRELLIS
+        self._quality = Quality(max_error, relative_error, qp, target_bytes, search)
+        self._encode = _encoding_of(profile, self._quality, effort, prediction_memory)
         self._threads = checked_threads(threads)
         self._require_ack = require_ack
         self._state = None if base is None else base_state(base)
@@ -307,18 +312,19 @@ class Encoder:
         return given
 
 
-def _encoding_of(profile: str, quality: Quality, effort: str) -> Callable[..., Units]:
+def _encoding_of(profile: str, quality: Quality, effort: str, prediction_memory: int) -> Callable[..., Units]:
     if profile not in _ENCODINGS:
         raise ValueError(f"profile is 'incnnr' or 'iso', not {profile!r}")
-    if profile == "iso" and quality == Quality():
+    if profile == "iso" and quality.is_lossless:
         raise ValueError("profile 'iso' needs max_error or qp: the standard has no lossless coding of differences")
     if effort not in get_args(Effort):
-        raise ValueError(f"effort is 'default' or 'small', not {effort!r}")
-    if effort == "default":
-        return _ENCODINGS[profile]
+        raise ValueError(f"effort is 'fast', 'default' or 'small', not {effort!r}")
+    if prediction_memory not in range(MOST_MEANS + 1):
+        raise ValueError(f"prediction_memory is 0 to {MOST_MEANS} copies of the model, not {prediction_memory!r}")
     if profile == "iso":
-        raise ValueError("effort is about exact coding, which profile 'iso' does not have")
-    return partial(encode_update, with_history=True)
+        return encode_bitstream
+    memory = Memory(effort == "small", 0 if quality.is_lossless else prediction_memory)
+    return partial(encode_update, memory=memory)
 
 
 def _check(name: str, tensor: TensorType) -> None:

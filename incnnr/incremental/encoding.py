@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import math
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, compress
 
@@ -13,6 +14,7 @@ from incnnr.incremental.revision import UNIT_BYTES, Revision, SliceRef
 from incnnr.incremental.state import (
     Bytes,
     CodecState,
+    Memory,
     TensorSpec,
     chain_of_hashes,
     digest_of,
@@ -66,6 +68,8 @@ class Encoded:
     end: bytes
 
 
+_NOTHING = Memory()
+
 Units = Generator[bytes, None, Encoded]
 """The units of an update but the last, each coded when it is asked for; it returns what they came to."""
 
@@ -78,9 +82,9 @@ def encode_update(
     over: Mapping[str, Bytes],
     partial: bool,
     threads: int,
-    with_history: bool = False,
+    memory: Memory = _NOTHING,
 ) -> Units:
-    """Code `given` against `parent` (None: a keyframe), `with_history` of each weight as far as it is coded exactly.
+    """Code `given` against `parent` (None: a keyframe), with `memory` of what each weight did.
 
     The update is the one after `parent`; a keyframe is the one after `last_sequence`. `parent` is unchanged but for the
     arrays of it that are `over`, by name: results are written over them.
@@ -89,16 +93,17 @@ def encode_update(
     held = parent.table if parent else {}
     table = _table_after(held, given, keep_missing=partial)
     results = Results(table, over)
-    revision = Revision(parent.tensors if parent else {}, table, results, with_history=with_history)
+    revision = Revision(parent.tensors if parent else {}, table, results, memory=memory)
     parent_chain = parent.position.chain if parent else None
     difference = Table.between(held, table)
 
-    changed = _changed_flags(revision, given, threads)
+    changed, kept = _probed(revision, given, threads)
     for ref in compress(revision.refs, changed):
         revision.reserve(ref)
     slices = _Slices(revision, changed, given, parent)
+    slices.note_errors(kept)
     hashes, n_bytes = [], 0
-    head = [START, Begin(sequence, parent_chain, with_history).pack(), *([difference.pack()] if difference else [])]
+    head = [START, Begin(sequence, parent_chain, memory).pack(), *([difference.pack()] if difference else [])]
     for unit in chain(head, slices.units(threads)):
         hashes.append(coding.xxh64(unit))
         n_bytes += len(unit)
@@ -117,7 +122,7 @@ def _table_after(
     held: Mapping[str, TensorSpec], given: Mapping[str, Given], *, keep_missing: bool
 ) -> dict[str, TensorSpec]:
     """Tensors keep their place; new ones come last."""
-    specs = {name: TensorSpec(tensor.type, tensor.tolerance.step_size) for name, tensor in given.items()}
+    specs = {name: TensorSpec(tensor.type, tensor.tolerance.grid_step) for name, tensor in given.items()}
     kept = {name: specs.get(name, spec) for name, spec in held.items() if keep_missing or name in specs}
     return {**kept, **specs}
 
@@ -134,6 +139,13 @@ class _Slices:
         self._given = given
         self._n_changed = 0
         self._largest_error = 0.0
+        self._squared_error = 0.0
+
+    def note_errors(self, segments: Iterable[Segment]) -> None:
+        """Add up how far weights are from what was given."""
+        for segment in segments:
+            self._largest_error = max(self._largest_error, segment.largest_error)
+            self._squared_error += segment.squared_error
 
     def units(self, threads: int) -> Iterator[bytes]:
         """Code what changed, a unit at a time; slices behind the last change need no unit."""
@@ -148,7 +160,8 @@ class _Slices:
         """Sum up."""
         table = self._revision.table
         n_weights = sum(spec.type.n_elements for spec in table.values())
-        return UpdateStats(n_bytes, n_weights, model_bytes(table), self._n_changed, self._largest_error)
+        rms_error = math.sqrt(self._squared_error / max(1, n_weights))
+        return UpdateStats(n_bytes, n_weights, model_bytes(table), self._n_changed, self._largest_error, rms_error)
 
     def _unit(self, start: int, stop: int, threads: int) -> Data:
         refs, changed = self._revision.refs[start:stop], self._changed[start:stop]
@@ -156,7 +169,7 @@ class _Slices:
         codewords = coding.encode(self._revision.grouped(jobs), threads)
         self._revision.settle(jobs)
         self._n_changed += sum(segment.n_changed for _, segment in jobs)
-        self._largest_error = max([self._largest_error, *(segment.largest_error for _, segment in jobs)])
+        self.note_errors(segment for _, segment in jobs)
         known = [(ref.reference, flag) for ref, flag in zip(refs, changed, strict=True) if ref.reference]
         for ref, flag in zip(refs, changed, strict=True):
             if not flag:
@@ -167,7 +180,7 @@ class _Slices:
 
     def _rewrite(self, ref: SliceRef) -> Segment:
         tensor = self._given[ref.name]
-        return self._revision.rewrite(ref, tensor.data, tensor.tolerance.max_error)
+        return self._revision.rewrite(ref, tensor.data, tensor.tolerance)
 
     def _unit_stop(self, start: int, stop: int) -> int:
         """Where a unit that begins at `start` ends: before its changed weights exceed `UNIT_BYTES`."""
@@ -180,13 +193,15 @@ class _Slices:
         return stop
 
 
-def _changed_flags(revision: Revision, given: Mapping[str, Given], threads: int) -> list[bool]:
+def _probed(revision: Revision, given: Mapping[str, Given], threads: int) -> tuple[list[bool], list[Segment]]:
+    """Tell which slices change, and what of those that were given stays as it is."""
     changed = [False] * len(revision.refs)
     at = [i for i, ref in enumerate(revision.refs) if ref.name in given]
     probes = []
     for i in at:
         tensor = given[revision.refs[i].name]
-        probes.append(revision.probe(revision.refs[i], tensor.data, tensor.tolerance.max_error))
-    for i, flag in zip(at, coding.find_changed(probes, threads), strict=True):
+        probes.append(revision.probe(revision.refs[i], tensor.data, tensor.tolerance))
+    flags = coding.find_changed(probes, threads)
+    for i, flag in zip(at, flags, strict=True):
         changed[i] = flag
-    return changed
+    return changed, [probe for probe, flag in zip(probes, flags, strict=True) if not flag]

@@ -17,9 +17,11 @@ from incnnr.coding import (
     fresh_history,
     fresh_slice_contexts,
     group_sizes,
+    means_bytes,
 )
 from incnnr.incremental.results import Results
-from incnnr.incremental.state import Bytes, SliceState, TensorSpec, TensorState
+from incnnr.incremental.state import Bytes, Memory, SliceState, TensorSpec, TensorState
+from incnnr.quantization import Tolerance
 
 UNIT_BYTES = 48 << 20  # weights per DATA unit; even incompressible ones stay well under the unit's 64 MiB
 
@@ -64,8 +66,8 @@ class Revision:
         The tensor table after the update, in model order.
     results : Results
         Where the tensors are written.
-    with_history : bool
-        Whether what elements did before tells what they do now.
+    memory : Memory
+        What elements did before, so far as it tells what they do now.
     """
 
     def __init__(
@@ -74,11 +76,11 @@ class Revision:
         table: Mapping[str, TensorSpec],
         results: Results,
         *,
-        with_history: bool,
+        memory: Memory,
     ) -> None:
         self.table = table
         self._results = results
-        self._with_history = with_history
+        self._memory = memory
         self._held = {
             name: _as_reference(parent[name], spec)
             for name, spec in table.items()
@@ -94,9 +96,9 @@ class Revision:
         parts = zip(spec.slice_elements, spec.slice_bounds, known, strict=True)
         return [SliceRef(name, i, n, start, stop, state) for i, (n, (start, stop), state) in enumerate(parts)]
 
-    def probe(self, ref: SliceRef, source: Bytes, max_error: float) -> Segment:
+    def probe(self, ref: SliceRef, source: Bytes, tolerance: Tolerance) -> Segment:
         """Segment that asks whether a slice changes."""
-        return self._segment(ref, self._held_bytes(ref), source=source[ref.start : ref.stop], max_error=max_error)
+        return self._segment(ref, self._held_bytes(ref), source=source[ref.start : ref.stop], **_goal(tolerance))
 
     def reserve(self, ref: SliceRef) -> None:
         """Allocate what stays of a slice that will be rewritten.
@@ -106,7 +108,7 @@ class Revision:
         self._results.array(ref.name)
         self._learned[ref.name, ref.index] = self._own_contexts(ref), self._own_history(ref)
 
-    def rewrite(self, ref: SliceRef, source: Bytes, max_error: float) -> Segment:
+    def rewrite(self, ref: SliceRef, source: Bytes, tolerance: Tolerance) -> Segment:
         """Segment that encodes a slice that was reserved, with contexts of its own."""
         result, reference = self._results.opened(ref.name, ref.start, ref.stop, self._held_bytes(ref))
         contexts, history = self._learned[ref.name, ref.index]
@@ -117,7 +119,7 @@ class Revision:
             contexts=contexts,
             history=history,
             source=source[ref.start : ref.stop],
-            max_error=max_error,
+            **_goal(tolerance),
         )
 
     def restore(self, ref: SliceRef) -> Segment:
@@ -162,10 +164,14 @@ class Revision:
         return fresh_slice_contexts(self.table[ref.name].type.kind, coding) if known is None else known.copy()
 
     def _own_history(self, ref: SliceRef) -> Bytes | None:
-        if not self._with_history or self._coding(ref) is not Coding.INTER:
-            return None
+        coding = self._coding(ref)
         known = ref.reference.history if ref.reference else None
-        return fresh_history(ref.n_elements) if known is None else known.copy()
+        if coding is Coding.INTER and self._memory.with_history:
+            return fresh_history(ref.n_elements) if known is None else known.copy()
+        if coding is Coding.QUANTIZED and self._memory.n_means:
+            n_bytes = means_bytes(self.table[ref.name].type.kind, self._memory.n_means, ref.n_elements)
+            return np.zeros(n_bytes, np.uint8) if known is None or known.size != n_bytes else known.copy()
+        return None
 
     def _coding(self, ref: SliceRef) -> Coding:
         coding = self.table[ref.name].coding
@@ -174,7 +180,16 @@ class Revision:
     def _segment(self, ref: SliceRef, reference: Bytes | None, **arrays: Any) -> Segment:
         spec = self.table[ref.name]
         coding = self._coding(ref)
-        return Segment(spec.type.kind, coding, ref.n_elements, reference=reference, step_size=spec.step_size, **arrays)
+        return Segment(
+            spec.type.kind,
+            coding,
+            ref.n_elements,
+            reference=reference,
+            width=spec.width,
+            n_means=self._memory.n_means if coding is Coding.QUANTIZED else 0,
+            step_size=spec.step_size,
+            **arrays,
+        )
 
     @staticmethod
     def grouped(jobs: Sequence[Job]) -> list[list[Segment]]:
@@ -221,6 +236,16 @@ class Revision:
         slices = tuple(touched.get(i, known) for i, known in enumerate(held.slices))
         kept = [bounds for i, bounds in enumerate(spec.slice_bounds) if i not in touched or not touched[i].changed]
         return TensorState(spec, self._results.completed(name, held.data, kept), slices)
+
+
+def _goal(tolerance: Tolerance) -> dict[str, Any]:
+    """What the kernel aims at."""
+    return {
+        "search": tolerance.search,
+        "scale": tolerance.scale,
+        "max_error": tolerance.max_error,
+        "relative_error": tolerance.relative_error,
+    }
 
 
 def _as_reference(held: TensorState, spec: TensorSpec) -> TensorState:

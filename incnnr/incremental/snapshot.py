@@ -10,7 +10,7 @@ import msgpack
 import numpy as np
 import zstandard
 
-from incnnr.coding import fresh_flag_contexts, history_bytes, xxh64
+from incnnr.coding import Coding, fresh_flag_contexts, history_bytes, means_bytes, xxh64
 from incnnr.errors import CorruptError, LimitExceededError, ModelMismatchError, TruncatedError, UnsupportedError
 from incnnr.incremental.state import Bytes, CodecState, SliceState, TensorSpec, TensorState, digest_of, model_bytes
 from incnnr.incremental.syntax import decompressed, read_spec, spec_fields
@@ -97,15 +97,23 @@ def _read_head(data: bytes) -> tuple[dict[str, Any], int]:
 
 
 def _read_slices(spec: TensorSpec, parts: list[list[Any]]) -> list[SliceState]:
-    def unpacked(data: bytes | None, n_bytes: int) -> Bytes | None:
-        return None if data is None else _array(data, n_bytes)
-
-    return [
-        SliceState(
-            int(digest), unpacked(contexts, spec.contexts_bytes), bool(changed), unpacked(history, history_bytes(n))
+    def slice_state(n_elements: int, part: list[Any]) -> SliceState:
+        digest, contexts, changed, history = part
+        return SliceState(
+            int(digest),
+            None if contexts is None else _array(contexts, spec.contexts_bytes),
+            bool(changed),
+            None if history is None else _history(spec, n_elements, history),
         )
-        for n, (digest, contexts, changed, history) in zip(spec.slice_elements, parts, strict=True)
-    ]
+
+    return [slice_state(n, part) for n, part in zip(spec.slice_elements, parts, strict=True)]
+
+
+def _history(spec: TensorSpec, n_elements: int, data: bytes) -> Bytes:
+    if spec.coding is Coding.INTER:
+        return _array(data, history_bytes(n_elements))
+    one_mean = means_bytes(spec.type.kind, 1, n_elements)
+    return _array(data, one_mean * max(1, len(data) // max(1, one_mean)))
 
 
 def _node(fields: list[Any]) -> Node:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
+from math import prod
 
 import msgpack
 import numpy as np
@@ -30,6 +31,22 @@ _NO_CHANGES: Mapping[str, Change] = {}
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """What is to be remembered of each element from update to update.
+
+    Attributes
+    ----------
+    with_history : bool
+        What elements that are coded exactly did.
+    n_means : int
+        Running means of the updates of elements that are quantised.
+    """
+
+    with_history: bool = False
+    n_means: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TensorSpec:
     """An entry of the tensor table.
 
@@ -38,7 +55,7 @@ class TensorSpec:
     type : TensorType
         Dtype and shape.
     step_size : float
-        Distance between levels; 0 for exact coding.
+        Distance between levels, but for what slices say of their scale; 0 for exact coding.
     """
 
     type: TensorType
@@ -53,6 +70,11 @@ class TensorSpec:
     def contexts_bytes(self) -> int:
         """Bytes of the contexts of one slice, once it has been coded against a reference."""
         return contexts_bytes(self.type.kind, self.coding)
+
+    @property
+    def width(self) -> int:
+        """Elements of a row: of what lies behind the first axis."""
+        return prod(self.type.shape[1:]) if len(self.type.shape) > 1 else self.n_elements
 
     @property
     def n_elements(self) -> int:
@@ -89,7 +111,8 @@ class SliceState:
     changed : bool
         Its flag in the last update that had one for it.
     history : numpy.ndarray of uint8, or None
-        What its elements did in the updates before, opaque; None unless the update that coded it asked for it.
+        What its elements did in the updates before, or running means of their updates, opaque; None unless the update
+        that coded it asked for it.
     """
 
     digest: int

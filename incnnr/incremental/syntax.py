@@ -15,16 +15,18 @@ import msgpack
 import zstandard
 
 from incnnr.errors import CorruptError, LimitExceededError, TruncatedError, UnsupportedError
-from incnnr.incremental.state import TensorSpec
+from incnnr.coding import MOST_MEANS
+from incnnr.incremental.state import Memory, TensorSpec
 from incnnr.nnc.units import INCNNR_PROFILE, Unit, UnitType, pack_unit
 from incnnr.position import Position
 from incnnr.quantization import representable_step
 from incnnr.tensors import TensorType, dtype_name, named_dtype
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 START = pack_unit(UnitType.STR, bytes([INCNNR_PROFILE]))
 _KEYFRAME = 1
 _WITH_HISTORY = 2
+_MEANS_SHIFT = 2
 _MOST_ELEMENTS = 1 << 48  # also of an array without elements, were its empty dimensions 1
 
 
@@ -103,13 +105,13 @@ class Begin:
         Number of the update.
     parent_chain : int or None
         Chain of the position it was coded from; None makes it a keyframe.
-    with_history : bool
-        Whether slices that are coded exactly against a reference use, and get, a history.
+    memory : Memory
+        What slices use of the updates before, and are to remember.
     """
 
     sequence: int
     parent_chain: int | None
-    with_history: bool = False
+    memory: Memory = Memory()
 
     @property
     def parent(self) -> Position | None:
@@ -118,7 +120,11 @@ class Begin:
 
     def pack(self) -> bytes:
         """Write the unit."""
-        flags = _WITH_HISTORY * self.with_history | _KEYFRAME * (self.parent_chain is None)
+        flags = (
+            _KEYFRAME * (self.parent_chain is None)
+            | _WITH_HISTORY * self.memory.with_history
+            | self.memory.n_means << _MEANS_SHIFT
+        )
         parent = b"" if self.parent_chain is None else self.parent_chain.to_bytes(8, "little")
         return pack_unit(UnitType.BEGIN, bytes([FORMAT_VERSION, flags]) + pack_varint(self.sequence) + parent)
 
@@ -127,10 +133,11 @@ class Begin:
         """Read the unit."""
         cursor = Cursor(unit)
         version, flags = cursor.u8(), cursor.u8()
-        if version != FORMAT_VERSION or flags & ~(_KEYFRAME | _WITH_HISTORY):
+        memory = Memory(bool(flags & _WITH_HISTORY), flags >> _MEANS_SHIFT)
+        if version != FORMAT_VERSION or memory.n_means > MOST_MEANS:
             raise UnsupportedError(f"update format {version}, flags {flags:#x}", **cursor.where)
         sequence = cursor.varint()
-        begin = cls(sequence, None if flags & _KEYFRAME else cursor.u64(), bool(flags & _WITH_HISTORY))
+        begin = cls(sequence, None if flags & _KEYFRAME else cursor.u64(), memory)
         cursor.end()
         return begin
 

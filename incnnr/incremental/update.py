@@ -29,6 +29,8 @@ class UpdateStats:
         Elements whose decoded value changed; in a keyframe all of them.
     largest_error : float
         Largest |decoded - given| over the finite weights that were quantised; 0 in lossless mode.
+    rms_error : float
+        Square root of the mean of its squares over all weights.
     """
 
     n_bytes: int
@@ -36,6 +38,7 @@ class UpdateStats:
     model_bytes: int
     n_changed: int
     largest_error: float
+    rms_error: float
 
     @property
     def bits_per_weight(self) -> float:

@@ -2,7 +2,17 @@
 
 from incnnr.quantization.codebook import Clusters, clusters_of
 from incnnr.quantization.levels import Quantization, quantize, reconstruct
-from incnnr.quantization.quality import LOSSLESS, Knob, Quality, Tolerance, check_qps, choice, representable_step
+from incnnr.quantization.quality import (
+    LOSSLESS,
+    Knob,
+    Quality,
+    Search,
+    Tolerance,
+    check_qps,
+    check_relative_errors,
+    choice,
+    representable_step,
+)
 from incnnr.quantization.step_sizes import (
     QP_DENSITY,
     coarsest_qp,
@@ -21,8 +31,10 @@ __all__ = [
     "Knob",
     "Quality",
     "Quantization",
+    "Search",
     "Tolerance",
     "check_qps",
+    "check_relative_errors",
     "choice",
     "clusters_of",
     "coarsest_qp",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import IntEnum
 from fnmatch import fnmatchcase
 from numbers import Integral, Real
 
@@ -20,6 +21,14 @@ _SAFETY = 1 - 2**-8
 Knob = float | int | None | Mapping[str, float | int | None]
 
 
+class Search(IntEnum):
+    """How levels are chosen; see ``core.h``."""
+
+    NEAREST = 0
+    DEAD_ZONE = 1
+    TRELLIS = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Tolerance:
     """How much a tensor may change in coding.
@@ -30,10 +39,24 @@ class Tolerance:
         Distance between two levels; 0 codes exactly.
     max_error : float
         Bound of the error of every weight; infinite where only the step size is asked for.
+    relative_error : float
+        Not 0: bound of the part of the difference that is lost, in rms; the step follows from it.
+    search : Search
+        How levels are chosen where nothing bounds the error of single weights.
+    scale : int
+        What the step size is multiplied by: 128 doubles it.
     """
 
     step_size: float
-    max_error: float
+    max_error: float = math.inf
+    relative_error: float = 0.0
+    search: Search = Search.NEAREST
+    scale: int = 0
+
+    @property
+    def grid_step(self) -> float:
+        """Distance between the levels that dependent quantization chooses from; others use every second one."""
+        return self.step_size if self.search is Search.TRELLIS else self.step_size / 2
 
 
 LOSSLESS = Tolerance(0.0, 0.0)
@@ -44,9 +67,14 @@ def tolerance_of_max_error(max_error: float) -> Tolerance:
     return Tolerance(2 * max_error * _SAFETY, max_error)
 
 
-def tolerance_of_qp(qp: int) -> Tolerance:
+def tolerance_of_qp(qp: int, search: Search = Search.TRELLIS) -> Tolerance:
     """Return the step of `qp`, with no bound on single weights."""
-    return Tolerance(step_size_of_qp(qp), math.inf)
+    return Tolerance(step_size_of_qp(qp), search=search)
+
+
+def tolerance_of_relative_error(relative_error: float, search: Search = Search.TRELLIS) -> Tolerance:
+    """Return what bounds the rms of the error by that of the difference."""
+    return Tolerance(1.0, relative_error=relative_error, search=search)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +83,16 @@ class Quality:
 
     Parameters
     ----------
-    max_error, qp : number, None or mapping of pattern to number or None
+    max_error, relative_error, qp, target_bytes : number, None or mapping of pattern to number or None
         At most one is given. Patterns are shell-style and match whole tensor names; the first match wins, and None,
-        like no match, means lossless.
+        like no match, means lossless. What patterns say of `target_bytes` is one number: for the whole update.
+    search : Search
+        How levels are chosen where no bound holds for single weights.
 
     Raises
     ------
     ValueError
-        Both are given, or a value is out of range.
+        More than one is given, or a value is out of range.
     TypeError
         A value is not a number.
 
@@ -76,28 +106,63 @@ class Quality:
     """
 
     max_error: Knob = None
+    relative_error: Knob = None
     qp: Knob = None
+    target_bytes: Knob = None
+    search: Search = Search.TRELLIS
 
     def __post_init__(self) -> None:
-        if self.max_error is not None and self.qp is not None:
-            raise ValueError("give max_error or qp, not both")
+        knobs = (self.max_error, self.relative_error, self.qp, self.target_bytes)
+        if sum(knob is not None for knob in knobs) > 1:
+            raise ValueError("give one of max_error, relative_error, qp and target_bytes")
         for value in _values(self.max_error):
-            if isinstance(value, bool) or not isinstance(value, Real):
-                raise TypeError(f"max_error must be a number, not {value!r}")
+            _check_real("max_error", value)
             if not 0 < value <= sys.float_info.max:
                 raise ValueError(f"max_error must be positive and finite, not {value!r}")
+        check_relative_errors("relative_error", self.relative_error)
         check_qps(self.qp)
+        targets = set(_values(self.target_bytes))
+        if not all(isinstance(value, Integral) and not isinstance(value, bool) for value in targets):
+            raise TypeError(f"target_bytes must be an integer, not {self.target_bytes!r}")
+        if len(targets) > 1 or any(value <= 0 for value in targets):
+            raise ValueError(f"target_bytes is one positive number for a whole update, not {self.target_bytes!r}")
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether no knob says anything."""
+        return self.max_error is self.relative_error is self.qp is self.target_bytes is None
+
+    @property
+    def most_bytes(self) -> int | None:
+        """How many bytes an update may take, if that is what was asked for."""
+        return next((int(value) for value in _values(self.target_bytes)), None)
 
     def tolerance(self, name: str, tensor: TensorType) -> Tolerance:
         """Return what holds for one tensor; exact where its dtype has no fractions or is an 8-bit float."""
         if not tensor.is_lossy_capable:
             return LOSSLESS
-        max_error, qp = choice(self.max_error, name), choice(self.qp, name)
-        if max_error is not None:
+        if (max_error := choice(self.max_error, name)) is not None:
             return _representable(tolerance_of_max_error(float(max_error)), tensor)
-        if qp is not None:
-            return _representable(tolerance_of_qp(int(qp)), tensor)
+        if (relative_error := choice(self.relative_error, name)) is not None:
+            return tolerance_of_relative_error(float(relative_error), self.search)
+        if (qp := choice(self.qp, name)) is not None:
+            return _representable(tolerance_of_qp(int(qp), self.search), tensor)
+        if choice(self.target_bytes, name) is not None:
+            return Tolerance(1.0, search=self.search)
         return LOSSLESS
+
+
+def _check_real(what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{what} must be a number, not {value!r}")
+
+
+def check_relative_errors(what: str, knob: Knob) -> None:
+    """Raise TypeError or ValueError unless every number of a knob is a part that may be lost."""
+    for value in _values(knob):
+        _check_real(what, value)
+        if not 1e-5 <= value < 1:
+            raise ValueError(f"{what} must be at least 0.00001 and below 1, not {value!r}")
 
 
 def _values(knob: Knob) -> list[float | int]:
@@ -145,4 +210,4 @@ def representable_step(step_size: float, tensor: TensorType) -> float:
 
 def _representable(tolerance: Tolerance, tensor: TensorType) -> Tolerance:
     step_size = representable_step(tolerance.step_size, tensor)
-    return Tolerance(step_size, tolerance.max_error) if step_size else LOSSLESS
+    return replace(tolerance, step_size=step_size) if step_size else LOSSLESS

@@ -1,0 +1,382 @@
+#include "quantized.h"
+
+#include <limits>
+
+#include "binarization.h"
+#include "level_search.h"
+#include "prediction.h"
+#include "xxh64.h"
+
+namespace incnnr {
+namespace {
+
+constexpr float price_of_a_bit = 0.5f;  // in squared steps
+constexpr int32_t most_scale = 1 << 14;
+
+// 1 at scale 0, twice as much every 128, linear in between: the standard's step sizes at qp_density 7.
+double multiplier(int32_t scale) { return std::ldexp(128 + (scale & 127), (scale >> 7) - 7); }
+
+// The greatest scale with no more than this multiplier.
+int32_t scale_of(double wanted) {
+    const int octave = std::ilogb(wanted);
+    return octave * 128 + static_cast<int32_t>((std::ldexp(wanted, -octave) - 1) * 128);
+}
+
+template <Kind kind>
+double error_of(typename NumberOf<kind>::Word got, typename NumberOf<kind>::Word wanted) {
+    return std::fabs(static_cast<double>(RealOf<kind>::value(got)) - static_cast<double>(RealOf<kind>::value(wanted)));
+}
+
+// Whether a reconstructed weight must be replaced by the exact one.
+template <Kind kind>
+bool misses(typename NumberOf<kind>::Word got, typename NumberOf<kind>::Word wanted, double max_error) {
+    if (got == wanted) return false;
+    const double value = static_cast<double>(RealOf<kind>::value(wanted));
+    if (!std::isfinite(value) || wanted == NumberOf<kind>::sign_bit) return true;
+    const double error = error_of<kind>(got, wanted);
+    return !(std::isfinite(error) && error <= max_error);
+}
+
+void note_error(Segment& segment, double error) {
+    if (!std::isfinite(error)) return;
+    segment.largest_error = std::max(segment.largest_error, error);
+    segment.squared_error += error * error;
+}
+
+template <Kind kind>
+class QuantizedSlice {
+public:
+    using N = NumberOf<kind>;
+    using Word = typename N::Word;
+    using Real = typename RealOf<kind>::Real;
+
+    explicit QuantizedSlice(Segment& segment)
+        : segment_(segment),
+          contexts_(*reinterpret_cast<LevelContexts*>(segment.contexts)),
+          means_(segment.history, segment.n_means, segment.n_elements),
+          levels_(segment.n_elements) {}
+
+    void encode(Encoder& coder) {
+        predict();
+        header_.scale = segment_.relative_error > 0 ? scale_for_relative_error() : segment_.scale;
+        choose_indices(header_.scale);
+        header_.any = std::any_of(indices_.begin(), indices_.end(), [](int32_t index) { return index != 0; });
+        code(coder);
+        const bool any_misses = reconstruct();
+        if (coder.bypass(1, any_misses)) code_corrections(coder);
+        finish();
+    }
+
+    Status decode(Decoder& coder) {
+        if (const Status status = code(coder); status != Status::ok) return status;
+        reconstruct();
+        if (coder.bypass(1, false)) code_corrections(coder);
+        finish();
+        return Status::ok;
+    }
+
+private:
+    struct Header {
+        bool any = false;
+        bool dependent = false;
+        int32_t scale = 0;
+        Coefficients coefficients{};
+    };
+
+    size_t size() const { return segment_.n_elements; }
+    size_t width() const { return std::clamp<size_t>(segment_.width, 1, size()); }
+    Word reference(size_t i) const { return segment_.reference ? N::load(segment_.reference, i) : Word{0}; }
+    double source(size_t i) const { return static_cast<double>(RealOf<kind>::value(N::load(segment_.source, i))); }
+
+    // Of the difference; none where there is nothing to add to.
+    Real predicted(size_t i, Real from) const {
+        if (!is_predicted_ || !std::isfinite(from)) return 0;
+        Real sum = factors_[0] * static_cast<Real>(means_.at(0, i));
+        if (means_.count() > 1) sum += factors_[1] * static_cast<Real>(means_.at(1, i));
+        return sum;
+    }
+
+    void set_coefficients() {
+        is_predicted_ = header_.coefficients != Coefficients{};
+        for (unsigned m = 0; m < most_means; ++m) factors_[m] = static_cast<Real>(static_cast<float>(header_.coefficients[m]) * coefficient_unit);
+    }
+
+    // False if no step is left.
+    bool set_step(int32_t scale) {
+        if (scale < -most_scale || scale > most_scale) return false;
+        step_ = static_cast<Real>(segment_.step_size * multiplier(scale));
+        return step_ >= std::numeric_limits<Real>::min() && std::isfinite(step_);
+    }
+
+    void predict() {
+        Moments moments;
+        for (size_t i = 0; i < size() && means_.count() > 0; ++i) {
+            const double difference = source(i) - static_cast<double>(RealOf<kind>::value(reference(i)));
+            if (!std::isfinite(difference)) continue;
+            const float of[most_means] = {means_.at(0, i), means_.count() > 1 ? means_.at(1, i) : 0};
+            moments.add(of, difference);
+        }
+        header_.coefficients = moments.best();
+        set_coefficients();
+    }
+
+    // Weights in steps, 0 where no level is in reach.
+    void scale_weights() {
+        scaled_.resize(size());
+        const double inverse = 1 / static_cast<double>(step_);
+        for (size_t i = 0; i < size(); ++i) {
+            const Real from = RealOf<kind>::value(reference(i));
+            const double steps = (source(i) - static_cast<double>(from) - static_cast<double>(predicted(i, from))) * inverse;
+            scaled_[i] = std::fabs(steps) < largest_index ? static_cast<float>(steps) : 0;
+        }
+    }
+
+    // What the updates before let expect of each weight: its own movement and, less, that around it.
+    void expect() {
+        if (means_.count() == 0) return;
+        const auto per_step = static_cast<float>(256 / static_cast<double>(step_));
+        movements_.resize(size());
+        for (size_t i = 0; i < size(); ++i) {
+            const float sum = std::fabs(means_.at(0, i)) + (means_.count() > 1 ? 2 * std::fabs(means_.at(1, i)) : 0);
+            const float scaled = sum * per_step;
+            movements_[i] = scaled < 0x1p20f ? static_cast<uint32_t>(scaled) : 1u << 20;
+        }
+        const auto at = [&](size_t i) { return i < size() ? movements_[i] : 0; };
+        moved_.resize(size());
+        for (size_t i = 0; i < size(); ++i) moved_[i] = 19 * movements_[i] + 5 * (at(i - 1) + at(i + 1) + at(i - width()) + at(i + width()));
+    }
+
+    Neighbourhood neighbourhood() const { return Neighbourhood(size(), width(), means_.count() > 0 ? moved_.data() : nullptr); }
+
+    void choose_indices(int32_t scale) {
+        if (!set_step(scale)) {
+            indices_.assign(size(), 0);
+            return;
+        }
+        expect();
+        scale_weights();
+        header_.dependent = segment_.search == Search::trellis;
+        if (header_.dependent) {
+            search_.run(scaled_.data(), size(), neighbourhood(), contexts_, price_of_a_bit);
+            indices_ = search_.indices();
+        } else {
+            round_to_indices(segment_.search == Search::nearest ? 0.5f : dead_zone());
+        }
+    }
+
+    // The sparser the levels, the more bits a one costs and the less an error adds.
+    float dead_zone() const {
+        double sum = 0;
+        for (float steps : scaled_) sum += std::fabs(static_cast<double>(steps));
+        const double mean = sum / static_cast<double>(2 * std::max<size_t>(size(), 1));
+        return static_cast<float>(0.5 - 0.2 / (1 + mean));
+    }
+
+    void round_to_indices(float offset) {
+        indices_.resize(size());
+        for (size_t i = 0; i < size(); ++i) {
+            const auto magnitude = static_cast<int32_t>(std::fabs(scaled_[i]) * 0.5f + offset);
+            indices_[i] = scaled_[i] < 0 ? -magnitude : magnitude;
+        }
+    }
+
+    template <class Coder>
+    Status code(Coder& coder) {
+        code_header(coder);
+        if constexpr (!Coder::is_encoder) {
+            set_coefficients();
+            if (header_.any && !set_step(header_.scale)) return Status::corrupt;
+            if (is_predicted_ && means_.count() == 0) return Status::corrupt;
+            if (header_.any) expect();
+        }
+        if (header_.any) code_levels(coder);
+        return Status::ok;
+    }
+
+    template <class Coder>
+    void code_header(Coder& coder) {
+        header_.any = coder.template bit<FlagRates>(contexts_.any, header_.any);
+        if (header_.any) {
+            header_.dependent = coder.template bit<FlagRates>(contexts_.dependent, header_.dependent);
+            contexts_.scale += code_number(coder, contexts_.other_scale, header_.scale - contexts_.scale);
+            header_.scale = contexts_.scale;
+        }
+        if (segment_.n_means == 0) return;
+        const bool is_any = coder.template bit<FlagRates>(contexts_.predicted, header_.coefficients != Coefficients{});
+        for (unsigned m = 0; is_any && m < segment_.n_means; ++m) {
+            contexts_.coefficients[m] += code_number(coder, contexts_.other_coefficient, header_.coefficients[m] - contexts_.coefficients[m]);
+            header_.coefficients[m] = contexts_.coefficients[m];
+        }
+    }
+
+    template <class Coder>
+    void code_levels(Coder& coder) {
+        Neighbourhood around = neighbourhood();
+        unsigned state = 0;
+        for (size_t i = 0; i < size(); ++i) {
+            int32_t index = Coder::is_encoder ? indices_[i] : 0;
+            index = code_index(coder, contexts_, around.expectation(), state, index);
+            levels_[i] = level_of(index, state);
+            around.push(levels_[i]);
+            state = state_behind(state, index, header_.dependent);
+        }
+    }
+
+    // Where nothing is added the reference's bits stay, NaN payloads and the sign of zero included.
+    Word reconstructed(size_t i, Word from, int32_t level) const {
+        const Real value = RealOf<kind>::value(from);
+        Real added = predicted(i, value);
+        if (level != 0) added += static_cast<Real>(level) * step_;
+        return added == 0 ? from : RealOf<kind>::bits(value + added);
+    }
+
+    // Returns whether, encoding, any weight misses its bound.
+    bool reconstruct() {
+        bool any_misses = false;
+        for (size_t i = 0; i < size(); ++i) {
+            const Word got = reconstructed(i, reference(i), levels_[i]);
+            N::store(segment_.result, i, got);
+            if (segment_.source != nullptr) any_misses |= misses<kind>(got, N::load(segment_.source, i), bound(i));
+        }
+        return any_misses;
+    }
+
+    // Without a bound from the caller one that only a weight out of reach of all levels exceeds.
+    double bound(size_t i) const {
+        if (std::isfinite(segment_.max_error)) return segment_.max_error;
+        const int n_mantissa_bits = static_cast<int>(N::n_mantissa_bits);
+        const double step = static_cast<double>(step_), value = std::fabs(source(i));
+        return 64 * step + std::ldexp(value + step, 1 - n_mantissa_bits) + static_cast<double>(RealOf<kind>::value(1));
+    }
+
+    // The exact bits of every weight that misses the bound, as differences to what was reconstructed.
+    template <class Coder>
+    void code_corrections(Coder& coder) {
+        ResidualContexts contexts;
+        contexts.reset();
+        for (size_t i = 0; i < size(); ++i) {
+            const Word got = N::load(segment_.result, i);
+            int64_t difference = 0;
+            if constexpr (Coder::is_encoder) {
+                const Word wanted = N::load(segment_.source, i);
+                if (misses<kind>(got, wanted, bound(i))) difference = N::difference(wanted, got);
+            }
+            difference = code_residual(coder, contexts, N::bucket(got), difference);
+            if (difference != 0) N::store(segment_.result, i, N::displaced(got, difference));
+        }
+    }
+
+    void finish() {
+        for (size_t i = 0; i < size(); ++i) {
+            const Word got = N::load(segment_.result, i), from = reference(i);
+            const bool is_changed = got != from;
+            segment_.n_changed += is_changed;
+            if (is_changed && segment_.changed != nullptr) segment_.changed[i / 8] |= static_cast<uint8_t>(1u << (i % 8));
+            means_.take(i, static_cast<float>(RealOf<kind>::value(got) - RealOf<kind>::value(from)));
+            if (segment_.source != nullptr) note_error(segment_, error_of<kind>(got, N::load(segment_.source, i)));
+        }
+    }
+
+    // The greatest scale whose error stays within the wanted part of the difference, or nearly so.
+    int32_t scale_for_relative_error() {
+        double energy = 0;
+        for (size_t i = 0; i < size(); ++i) {
+            const double difference = source(i) - static_cast<double>(RealOf<kind>::value(reference(i)));
+            if (std::isfinite(difference)) energy += difference * difference;
+        }
+        const double allowed = segment_.relative_error * segment_.relative_error * energy;
+        if (!(energy > 0) || !std::isfinite(energy)) return contexts_.scale;
+        int32_t low = -most_scale, high = most_scale;  // within, beyond
+        int32_t scale = scale_of(1.5 * std::sqrt(allowed / static_cast<double>(size())) / segment_.step_size);
+        for (int attempt = 0; attempt < 12 && high - low > 8; ++attempt) {
+            const double error = squared_error_at(scale);
+            (error <= allowed ? low : high) = scale;
+            const int32_t guess = scale + (error > 0 ? std::clamp(scale_of(std::sqrt(allowed / error)), -512, 512) : 512);
+            const bool bracketed = low > -most_scale && high < most_scale;
+            scale = bracketed ? std::clamp(guess, low + (high - low) / 8, high - (high - low + 7) / 8) : guess + (error <= allowed ? 6 : -6);
+            scale = std::clamp(scale, -most_scale, most_scale);
+        }
+        return low;
+    }
+
+    double squared_error_at(int32_t scale) {
+        choose_indices(scale);
+        double sum = 0;
+        unsigned state = 0;
+        for (size_t i = 0; i < size(); ++i) {
+            const Word got = reconstructed(i, reference(i), level_of(indices_[i], state));
+            const Word wanted = N::load(segment_.source, i);
+            state = state_behind(state, indices_[i], header_.dependent);
+            const double error = error_of<kind>(got, wanted);
+            if (!misses<kind>(got, wanted, bound(i))) sum += error * error;
+        }
+        return sum;
+    }
+
+    Segment& segment_;
+    LevelContexts& contexts_;
+    RunningMeans<kind> means_;
+    Header header_;
+    bool is_predicted_ = false;
+    Real factors_[most_means] = {};
+    Real step_ = 1;
+    LevelSearch search_;
+    std::vector<float> scaled_;
+    std::vector<uint32_t> movements_;
+    std::vector<uint32_t> moved_;
+    std::vector<int32_t> indices_;
+    std::vector<int32_t> levels_;
+};
+
+// By a weight that may not stay as it is: too far off, or by more than a step where no bound is given.
+template <Kind kind>
+bool any_moves(Segment& segment) {
+    using N = NumberOf<kind>;
+    segment.largest_error = segment.squared_error = 0;
+    const double usual = segment.relative_error > 0 ? 0 : segment.step_size * multiplier(segment.scale);
+    const double bound = std::isfinite(segment.max_error) ? segment.max_error : usual;
+    for (size_t i = 0; i < segment.n_elements; ++i) {
+        const auto from = segment.reference ? N::load(segment.reference, i) : typename N::Word{0};
+        const auto wanted = N::load(segment.source, i);
+        if (misses<kind>(from, wanted, bound)) return true;
+        note_error(segment, error_of<kind>(from, wanted));
+    }
+    return false;
+}
+
+// Calls f(kind) for the kinds that levels are defined for.
+template <class F>
+auto with_real_kind(Kind kind, F&& f) {
+    switch (kind) {
+        case Kind::float16: return f(std::integral_constant<Kind, Kind::float16>{});
+        case Kind::bfloat16: return f(std::integral_constant<Kind, Kind::bfloat16>{});
+        case Kind::float64: return f(std::integral_constant<Kind, Kind::float64>{});
+        default: return f(std::integral_constant<Kind, Kind::float32>{});
+    }
+}
+
+}  // namespace
+
+void encode_quantized(Encoder& coder, Segment& segment) {
+    segment.n_changed = 0;
+    segment.largest_error = segment.squared_error = 0;
+    with_real_kind(segment.kind, [&](auto kind) { QuantizedSlice<kind()>(segment).encode(coder); });
+    segment.digest = Xxh64::hash(segment.result, segment.n_elements * element_bytes(segment.kind), 0);
+}
+
+Status decode_quantized(Decoder& coder, Segment& segment) {
+    segment.n_changed = 0;
+    const Status status = with_real_kind(segment.kind, [&](auto kind) { return QuantizedSlice<kind()>(segment).decode(coder); });
+    segment.digest = Xxh64::hash(segment.result, segment.n_elements * element_bytes(segment.kind), 0);
+    return status;
+}
+
+bool quantization_changes(Segment& segment) {
+    return with_real_kind(segment.kind, [&](auto kind) { return any_moves<kind()>(segment); });
+}
+
+size_t means_bytes(Kind kind, unsigned n_means, size_t n_elements) { return n_means * n_elements * mean_bytes(kind); }
+size_t level_contexts_bytes() { return sizeof(LevelContexts); }
+void reset_level_contexts(uint8_t* contexts) { reinterpret_cast<LevelContexts*>(contexts)->reset(); }
+
+}  // namespace incnnr
