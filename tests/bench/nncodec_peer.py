@@ -99,10 +99,13 @@ class Peer:
         """Name a chain of updates, which is empty."""
         return next(self._chains)
 
-    def encode(self, tensors: Arrays, chain: int | None = None, **settings: Any) -> Coded:
-        """Encode by ``nnc.compress`` with row skipping; as an update to what was decoded if there is a chain."""
+    def encode(self, tensors: Arrays, chain: int | None = None, *, hdsp: bool = False, **settings: Any) -> Coded:
+        """Encode by ``nnc.compress`` with row skipping; as an update to what was decoded if there is a chain.
+
+        With `hdsp` its probabilities depend on what earlier updates of the chain changed, where that takes fewer bytes.
+        """
         settings = {"row_skipping": True, **settings}
-        result = self._call("encode", tensors=dict(tensors), settings=settings, chain=chain)
+        result = self._call("encode", tensors=dict(tensors), settings=settings, chain=chain, hdsp=hdsp)
         return Coded(result["coded"], result["seconds"])
 
     def decode(self, data: bytes) -> Decoded:

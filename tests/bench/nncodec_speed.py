@@ -22,13 +22,12 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from numpy.typing import NDArray
 
 import incnnr.nnc
 from tests.bench import series
 from tests.bench.nncodec_peer import Peer
+from tests.bench.series import FloatTensors
 
-Floats = dict[str, NDArray[np.float32]]
 _BISECTIONS = 11
 
 
@@ -37,7 +36,7 @@ class Case:
     """What both sides code, and how NNCodec does."""
 
     name: str
-    tensors: Floats
+    tensors: FloatTensors
     qp: int
     lambda_scale: float
 
@@ -60,28 +59,25 @@ class Times:
     decode: list[float] = field(default_factory=list)
 
 
-def floats_of(path: Path) -> Floats:
-    if path.is_dir():
-        path = series.paths_of(path)[-1]
-    weights = series.load(path, np.float32)
-    return {name: array for name, array in weights.items() if array.dtype == np.float32 and array.ndim and array.size}
+def floats_of(path: Path) -> FloatTensors:
+    return series.float_tensors(series.paths_of(path)[-1] if path.is_dir() else path)
 
 
-def updates_of(folder: Path) -> Iterator[tuple[str, Floats]]:
+def updates_of(folder: Path) -> Iterator[tuple[str, FloatTensors]]:
     paths = series.paths_of(folder)
     for first in (0, len(paths) - 2):
         before, after = floats_of(paths[first]), floats_of(paths[first + 1])
         yield f"{folder.name} {first}>{first + 1}", {name: after[name] - before[name] for name in after}
 
 
-def named_tensors(arguments: argparse.Namespace) -> Iterator[tuple[str, Floats]]:
+def named_tensors(arguments: argparse.Namespace) -> Iterator[tuple[str, FloatTensors]]:
     for folder in arguments.updates:
         yield from updates_of(folder)
     for path in arguments.checkpoints:
         yield path.name if path.is_dir() else path.parent.name, floats_of(path)
 
 
-def rms(tensors: Floats, decoded: series.Weights) -> float:
+def rms(tensors: FloatTensors, decoded: series.Weights) -> float:
     total = sum(float(np.square(decoded[name].astype(np.float64) - array).sum()) for name, array in tensors.items())
     return float(np.sqrt(total / series.n_weights(tensors)))
 
@@ -93,7 +89,7 @@ def point_of_peer(peer: Peer, case: Case) -> Point:
     return Point(case.qp, case.lambda_scale, len(coded), rms(case.tensors, values))
 
 
-def point_of_ours(tensors: Floats, qp: int, lambda_scale: float) -> Point:
+def point_of_ours(tensors: FloatTensors, qp: int, lambda_scale: float) -> Point:
     coded = incnnr.nnc.encode(tensors, qp=qp, lambda_scale=lambda_scale)
     return Point(qp, lambda_scale, len(coded), rms(tensors, incnnr.nnc.decode(coded)))
 
@@ -108,7 +104,7 @@ def comparable(case: Case, theirs: Point) -> Point:
     return min(allowed, key=lambda point: point.size, default=ours)
 
 
-def bisected(tensors: Floats, qp: int, most_rms: float) -> Iterator[Point]:
+def bisected(tensors: FloatTensors, qp: int, most_rms: float) -> Iterator[Point]:
     """Approach the largest weight of the rate with no more error; more weight means fewer bytes."""
     low, high = 0.0, 4.0
     for _ in range(_BISECTIONS):

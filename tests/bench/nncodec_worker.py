@@ -6,6 +6,7 @@ returns, or ``{"error": ...}``. A chain is what NNCodec keeps from one update to
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import time
@@ -35,8 +36,14 @@ def history_of(chain: int) -> HdspTool:
     return _histories.setdefault(chain, HdspTool(True))
 
 
-def encode(tensors: Arrays, settings: dict[str, Any], chain: int | None) -> dict[str, Any]:
+def encode(tensors: Arrays, settings: dict[str, Any], chain: int | None, *, hdsp: bool) -> dict[str, Any]:
+    """Encode, as an update if there is a chain; with `hdsp` from a copy of the receiver's history, which is the truth.
+
+    NNCodec's own history of the sender counts tensors that were skipped, and the receiver's does not.
+    """
     base = {} if chain is None else {"approx_param_base": base_of(chain), "compress_differences": True}
+    if hdsp and chain is not None:
+        base["hdsp_tool"] = copy.deepcopy(history_of(chain))
     start = time.perf_counter()
     coded = nnc.compress(tensors, bitstream_path=None, return_bitstream=True, **base, **settings)
     return {"seconds": time.perf_counter() - start, "coded": bytes(coded)}

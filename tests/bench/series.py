@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 import incnnr
 
 Weights = Mapping[str, NDArray[Any]]
+FloatTensors = dict[str, NDArray[np.float32]]
 Words = list[NDArray[Any]]
 """The bits of a model as unsigned integers: one array for each width of element."""
 
@@ -31,6 +32,12 @@ def load(path: Path, dtype: Any = None, scale: float = 1.0) -> dict[str, NDArray
     if dtype is None and scale == 1.0:
         return weights
     return {name: cast(array, dtype, scale) for name, array in weights.items()}
+
+
+def float_tensors(path: Path) -> FloatTensors:
+    """Read the float tensors that have dimensions and elements, as float32."""
+    weights = load(path, np.float32)
+    return {name: array for name, array in weights.items() if array.dtype == np.float32 and array.ndim and array.size}
 
 
 def cast(array: NDArray[Any], dtype: Any, scale: float) -> NDArray[Any]:
