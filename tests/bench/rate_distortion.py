@@ -4,7 +4,7 @@ By hand (minutes; NNCodec takes most of them)::
 
     python -m tests.bench.rate_distortion fedavg=SERIES clients=CLIENTS:GLOBALS net=FILE ... \\
         [--profile iso] [--effort small] [--option KEY=JSON ...] [--ablate KEY=JSON ...] [--qp QP ...] \\
-        [--peer-cache FILE] [--json]
+        [--peer-cache FILE | --no-peer] [--accuracy [FOLDER]] [--picture FILE.svg] [--json]
 
 NAME=FOLDER is a series whose first checkpoint both sides hold; NAME=CLIENTS:GLOBALS are the models rR_cK that clients
 made in round R from the global model ..r(R-1), which both sides hold; NAME=FILE is one keyframe. Float tensors with
@@ -15,6 +15,10 @@ NNCodec codes with dependent quantisation, parent signalling, temporal contexts,
 skipping, all tensors at one qp, and three weights of the rate; the lowest of the three curves counts. Both sides are
 measured at eight qp between 0.05 and 2 bits per weight, found in the same run. "BD-rate" is Bjontegaard's difference,
 log bytes over log error: see `bjontegaard`. An ablation is ours with an option changed; its figure is what that costs.
+
+Accuracy is told of every decoded checkpoint of a series whose network `fashion_mnist` knows, on its 10,000 test images
+(Debian's package dataset-fashion-mnist, or a folder with its files), beside that of the original. A picture needs
+matplotlib (`pip install --group bench`).
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from pathlib import Path
@@ -29,8 +34,9 @@ from typing import Any
 
 import numpy as np
 
-from tests.bench import bjontegaard, series
+from tests.bench import bjontegaard, fashion_mnist, rate_picture, series
 from tests.bench.bjontegaard import Curve
+from tests.bench.fashion_mnist import Judge
 from tests.bench.nncodec_peer import Peer
 from tests.bench.rate_cases import Case, case_of
 from tests.bench.rate_points import PeerPoints, Point, coded_by_us, measured, spread
@@ -43,37 +49,53 @@ Options = dict[str, Any]
 
 @dataclass(frozen=True)
 class Result:
-    """Points of one case, and by which share ours takes more than NNCodec, and each ablation more than ours."""
+    """Points of one case; by which share ours takes more than NNCodec, and each ablation more than ours.
+
+    `accuracies` are those of the originals.
+    """
 
     case: Case
     ours: list[Point]
     peer: dict[float, list[Point]]
     bd_rate: float | None
     ablations: dict[str, float] = field(default_factory=dict)
+    accuracies: tuple[float, ...] = ()
 
 
-def our_points(case: Case, options: Options, qps: Sequence[int] | None) -> list[Point]:
-    @cache
-    def point(qp: int) -> Point:
-        return Point(qp, *measured(case, partial(coded_by_us, options={**options, "qp": qp}), None))
+def our_point(case: Case, options: Options, qp: int, judge: Judge | None = None) -> Point:
+    n_bytes, rms, accuracies = measured(case, partial(coded_by_us, options={**options, "qp": qp}), judge)
+    return Point(qp, n_bytes, rms, accuracies=accuracies)
 
-    return [point(qp) for qp in qps or spread(case, lambda qp: point(qp).n_bytes, N_POINTS)]
+
+def our_qps(case: Case, options: Options) -> list[int]:
+    return spread(case, cache(lambda qp: our_point(case, options, qp).n_bytes), N_POINTS)
 
 
 def curve_of(points: Sequence[Point]) -> Curve:
     return bjontegaard.curve((point.rms, point.n_bytes) for point in points)
 
 
-def compared(case: Case, arguments: argparse.Namespace, peer_points: PeerPoints | None) -> Result:
+def compared(case: Case, arguments: argparse.Namespace, peer_points: PeerPoints | None, judge: Judge | None) -> Result:
     options = options_of(arguments)
-    ours = our_points(case, options, arguments.qp)
+    qps = arguments.qp or our_qps(case, options)
+    ours = [our_point(case, options, qp, judge) for qp in qps]
     theirs = peer_points.curves(case, LAMBDA_SCALES, N_POINTS) if peer_points else {}
     bd_rate = bjontegaard.bd_rate([curve_of(ours)], [*map(curve_of, theirs.values())]) if theirs else None
     ablations = {}
     for changed in arguments.ablate:
-        without = our_points(case, {**options, **dict([option(changed)])}, [point.qp for point in ours])
+        without = [our_point(case, options | dict([option(changed)]), qp) for qp in qps]
         ablations[changed] = bjontegaard.bd_rate([curve_of(without)], [curve_of(ours)])
-    return Result(case, ours, theirs, bd_rate, ablations)
+    return Result(case, ours, theirs, bd_rate, ablations, accuracies_of(case, judge))
+
+
+def accuracies_of(case: Case, judge: Judge | None) -> tuple[float, ...]:
+    judged = [judge(weights) for chain in case.chains for weights in chain.checkpoints] if judge else []
+    return tuple(accuracy.result() for accuracy in judged)
+
+
+def can_be_judged(case: Case) -> bool:
+    """Whether it is a series of a network whose accuracy can be told."""
+    return len(case.chains) == 1 and fashion_mnist.is_known(case.chains[0].checkpoints[0])
 
 
 def option(text: str) -> tuple[str, Any]:
@@ -105,6 +127,19 @@ def print_result(result: Result) -> None:
         print(f"BD-rate against NNCodec: {result.bd_rate:+.2%}")
     for changed, cost in result.ablations.items():
         print(f"with {changed}: {cost:+.2%}")
+    if result.accuracies:
+        print_accuracies(result)
+
+
+def print_accuracies(result: Result) -> None:
+    rows = []
+    for point in result.ours:
+        differences = 100 * (np.array(point.accuracies) - result.accuracies)
+        figures = (differences.mean(), abs(differences).mean(), differences.min())
+        bits = series.bits_per_weight(point.n_bytes, result.case.n_weights)
+        rows.append((point.qp, bits, *(f"{figure:+.3f}" for figure in figures)))
+    title = f"{result.case.name}: points of accuracy more than the original, over {len(result.accuracies)} checkpoints"
+    series.print_table(title, ("qp", "bits per weight", "mean", "mean magnitude", "worst"), rows)
 
 
 def as_json(result: Result) -> dict[str, Any]:
@@ -113,6 +148,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "n_weights": result.case.n_weights,
         "bd_rate": result.bd_rate,
         "ablations": result.ablations,
+        "accuracies": result.accuracies,
         "ours": [asdict(point) for point in result.ours],
         "nncodec": [asdict(point) for points in result.peer.values() for point in points],
     }
@@ -128,21 +164,28 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--qp", nargs="+", type=int, help="ours; default eight between 0.05 and 2 bits per weight")
     parser.add_argument("--peer-cache", type=Path, help="file of NNCodec's points; default: measure them")
     parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--accuracy", nargs="?", type=Path, const=fashion_mnist.FOLDER, metavar="FOLDER")
+    parser.add_argument("--picture", type=Path, help="draw the curves: .svg or .png")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
 
 def main() -> None:
     arguments = parsed()
-    with Peer() as peer:
-        peer_points = None if arguments.no_peer else PeerPoints(peer, arguments.peer_cache)
-        results = []
+    results = []
+    with ExitStack() as stack:
+        judge = stack.enter_context(fashion_mnist.judges(arguments.accuracy)) if arguments.accuracy else None
+        peer = None if arguments.no_peer else stack.enter_context(Peer())
+        peer_points = PeerPoints(peer, arguments.peer_cache) if peer else None
         for case in arguments.cases:
-            results.append(compared(case, arguments, peer_points))
+            result = compared(case, arguments, peer_points, judge if can_be_judged(case) else None)
+            results.append(result)
             if not arguments.json:
-                print_result(results[-1])
+                print_result(result)
     if arguments.json:
         print(json.dumps([as_json(result) for result in results], indent=1))
+    if arguments.picture:
+        rate_picture.draw([as_json(result) for result in results], arguments.picture)
 
 
 if __name__ == "__main__":

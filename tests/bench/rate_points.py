@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import log2, sqrt
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 import incnnr
 from incnnr.files import replacing
 from tests.bench import series
+from tests.bench.fashion_mnist import Judge
 from tests.bench.nncodec_peer import Peer
 from tests.bench.rate_cases import Case, Chain
 from tests.bench.series import FloatTensors, Weights
@@ -24,18 +25,17 @@ _REACH = 32  # in qp, around where a step is as large as what there is to code
 
 Coded = Iterator[tuple[int, Weights]]
 """Of each checkpoint of a chain, the bytes that it took and what the receiver holds then."""
-Judge = Callable[[Weights], float]
 
 
 @dataclass(frozen=True)
 class Point:
-    """Bytes of a case, the root mean square error over all weights of all checkpoints, and the score of each."""
+    """Bytes of a case, the root mean square error over all weights of all checkpoints, and the accuracy of each."""
 
     qp: int
     n_bytes: int
     rms: float
     lambda_scale: float = 0.0
-    scores: tuple[float, ...] = ()
+    accuracies: tuple[float, ...] = ()
 
 
 def sides(chain: Chain, options: dict[str, Any]) -> tuple[incnnr.Encoder, incnnr.Decoder]:
@@ -74,14 +74,14 @@ def added(held: FloatTensors, differences: Weights) -> FloatTensors:
 
 
 def measured(case: Case, code: Callable[[Chain], Coded], judge: Judge | None) -> tuple[int, float, tuple[float, ...]]:
-    """Return the bytes of a case, its rms error, and what the judge says of each checkpoint."""
+    """Return the bytes of a case, its rms error, and the accuracy of each checkpoint if there is a judge."""
     n_bytes, squares, scores = 0, 0.0, []
     for chain in case.chains:
         for original, (size, decoded) in zip(chain.checkpoints, code(chain), strict=True):
             n_bytes += size
             squares += sum(squared_error(decoded[name], array) for name, array in original.items())
             scores += [judge(decoded)] if judge else []
-    return n_bytes, sqrt(squares / case.n_weights), tuple(scores)
+    return n_bytes, sqrt(squares / case.n_weights), tuple(score.result() for score in scores)
 
 
 def squared_error(decoded: Any, original: Any) -> float:
@@ -108,7 +108,7 @@ class PeerPoints:
     def __init__(self, peer: Peer, path: Path | None) -> None:
         self._peer = peer
         self._path = path
-        self._known: dict[str, dict[str, Any]] = {}
+        self._known: dict[str, tuple[int, float]] = {}
         if path and path.exists():
             self._known = json.loads(path.read_text())
 
@@ -131,8 +131,8 @@ class PeerPoints:
         key = f"{case.digest} qp {qp} lambda {lambda_scale}"
         if key not in self._known:
             n_bytes, rms, _ = measured(case, lambda chain: coded_by_peer(self._peer, chain, qp, lambda_scale), None)
-            self._known[key] = asdict(Point(qp, n_bytes, rms, lambda_scale))
+            self._known[key] = (n_bytes, rms)
             if self._path:
                 with replacing(self._path) as file:
                     file.write(json.dumps(self._known, indent=1).encode())
-        return Point(**self._known[key])
+        return Point(qp, *self._known[key], lambda_scale)
