@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import series
+from tests.bench import pictures, series
 
 _OURS, _ORIGINAL = "#1b6ca8", "#444444"
 _PEERS = ("#f0b429", "#e07a1f", "#b03a2e")
@@ -22,20 +22,13 @@ def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
     path
         Its extension says which kind of picture.
     """
-    try:
-        from matplotlib import pyplot
-    except ImportError:
-        raise SystemExit("a picture needs matplotlib: pip install --group bench") from None
     n_rows = 2 if any(result["accuracies"] for result in results) else 1
-    figure, panels = pyplot.subplots(
-        n_rows, len(results), figsize=(4.6 * len(results), 3.6 * n_rows), squeeze=False, layout="constrained"
-    )
+    panels = pictures.panels(n_rows, len(results))
     for column, result in enumerate(results):
         draw_errors(panels[0, column], result)
         if n_rows == 2:
             draw_accuracies(panels[1, column], result)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    pyplot.close(figure)
+    pictures.save(panels[0, 0], path)
 
 
 def draw_errors(panel: Any, result: dict[str, Any]) -> None:
@@ -43,11 +36,9 @@ def draw_errors(panel: Any, result: dict[str, Any]) -> None:
         points = [point for point in result["nncodec"] if point["lambda_scale"] == lambda_scale]
         draw_curve(panel, result, points, colour, f"NNCodec 2.1.3, lambda {lambda_scale:g}", "o")
     draw_curve(panel, result, result["ours"], _OURS, "incnnr", "D")
-    panel.set(xscale="log", yscale="log", xlabel="bits per weight", ylabel="rms error")
     rate = "" if result["bd_rate"] is None else f", BD-rate {100 * result['bd_rate']:+.1f} %"
     panel.set_title(f"{result['name']}{rate}")
-    panel.grid(visible=True, which="both", alpha=0.2)
-    panel.legend(frameon=False, fontsize="small")
+    pictures.finish(panel, xscale="log", yscale="log", xlabel="bits per weight", ylabel="rms error")
 
 
 def draw_curve(
@@ -67,9 +58,8 @@ def draw_accuracies(panel: Any, result: dict[str, Any]) -> None:
     means = [100 * sum(point["accuracies"]) / n for point in result["ours"]]
     panel.axhline(100 * sum(result["accuracies"]) / n, color=_ORIGINAL, linestyle="--", label="original")
     panel.plot(rates, means, color=_OURS, marker="D", markersize=4, label="incnnr, decoded")
-    panel.set(xscale="log", xlabel="bits per weight", ylabel=f"mean accuracy of {n} checkpoints, %")
-    panel.grid(visible=True, which="both", alpha=0.2)
-    panel.legend(frameon=False, fontsize="small")
+    panel.yaxis.set_major_formatter("{x:.2f}")
+    pictures.finish(panel, xscale="log", xlabel="bits per weight", ylabel=f"mean accuracy of {n} checkpoints, %")
 
 
 def bits_of(result: dict[str, Any], point: dict[str, Any]) -> float:
