@@ -44,8 +44,10 @@ def bd_rate(ours: Sequence[Curve], theirs: Sequence[Curve]) -> float:
     Raises
     ------
     ValueError
-        There is no error that both sides reach.
+        There is no stretch of errors that both sides reach.
     """
+    if not ours or not theirs:
+        raise ValueError("one side has no curve")
     low, high = common_range(ours, theirs)
     cuts = np.unique(np.concatenate([breaks(ours, low, high), breaks(theirs, low, high)]))
     middles, widths = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)  # between two cuts both sides are straight

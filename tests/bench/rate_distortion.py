@@ -58,7 +58,7 @@ class Result:
     ours: list[Point]
     peer: dict[float, list[Point]]
     bd_rate: float | None
-    ablations: dict[str, float] = field(default_factory=dict)
+    ablations: dict[str, float | None] = field(default_factory=dict)
     accuracies: tuple[float, ...] = ()
 
 
@@ -75,16 +75,24 @@ def curve_of(points: Sequence[Point]) -> Curve:
     return bjontegaard.curve((point.rms, point.n_bytes) for point in points)
 
 
+def difference(points: Sequence[Point], others: Sequence[Sequence[Point]]) -> float | None:
+    """Return by which share a curve takes more than the lowest of others; None if they have no error in common."""
+    try:
+        return bjontegaard.bd_rate([curve_of(points)], [curve_of(each) for each in others])
+    except ValueError:
+        return None
+
+
 def compared(case: Case, arguments: argparse.Namespace, peer_points: PeerPoints | None, judge: Judge | None) -> Result:
     options = options_of(arguments)
     qps = arguments.qp or our_qps(case, options)
     ours = [our_point(case, options, qp, judge) for qp in qps]
     theirs = peer_points.curves(case, LAMBDA_SCALES, N_POINTS) if peer_points else {}
-    bd_rate = bjontegaard.bd_rate([curve_of(ours)], [*map(curve_of, theirs.values())]) if theirs else None
-    ablations = {}
+    bd_rate = difference(ours, list(theirs.values()))
+    ablations: dict[str, float | None] = {}
     for changed in arguments.ablate:
         without = [our_point(case, options | dict([option(changed)]), qp) for qp in qps]
-        ablations[changed] = bjontegaard.bd_rate([curve_of(without)], [curve_of(ours)])
+        ablations[changed] = difference(without, [ours])
     return Result(case, ours, theirs, bd_rate, ablations, accuracies_of(case, judge))
 
 
@@ -123,10 +131,9 @@ def print_result(result: Result) -> None:
         rows.append((point.qp, point.n_bytes, bits, f"{point.rms:.4e}", *theirs))
     columns = ("qp", "bytes", "bits per weight", "rms error", "NNCodec", "ours / it")
     series.print_table(f"{result.case.name}: {n} weights in all", columns, rows)
-    if result.bd_rate is not None:
-        print(f"BD-rate against NNCodec: {result.bd_rate:+.2%}")
-    for changed, cost in result.ablations.items():
-        print(f"with {changed}: {cost:+.2%}")
+    against = {"BD-rate against NNCodec": result.bd_rate} if result.peer else {}
+    for what, share in (against | {f"with {changed}": cost for changed, cost in result.ablations.items()}).items():
+        print(f"{what}: {'no error in common' if share is None else f'{share:+.2%}'}")
     if result.accuracies:
         print_accuracies(result)
 
