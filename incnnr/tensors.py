@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache
+from functools import cache, cached_property
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,7 @@ def named_dtype(name: str) -> np.dtype[Any]:
         raise ValueError(f"unknown dtype {name!r}") from error
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TensorType:
     """Dtype and shape of a tensor.
 
@@ -103,27 +103,27 @@ class TensorType:
     def __str__(self) -> str:
         return f"{self.dtype}{list(self.shape)}"
 
-    @property
+    @cached_property
     def numpy_dtype(self) -> np.dtype[Any]:
         """The numpy dtype, byte order included."""
         return named_dtype(self.dtype)
 
-    @property
+    @cached_property
     def kind(self) -> Kind:
         """How the kernels read an element; a dtype they do not know is coded as bytes."""
         return _kind_of(self.dtype)
 
-    @property
+    @cached_property
     def n_elements(self) -> int:
         """Elements."""
         return prod(self.shape)
 
-    @property
+    @cached_property
     def n_bytes(self) -> int:
         """Bytes of all elements."""
         return self.n_elements * self.numpy_dtype.itemsize
 
-    @property
+    @cached_property
     def is_lossy_capable(self) -> bool:
         """Whether an error bound means anything for it."""
         return self.kind in _LOSSY_KINDS

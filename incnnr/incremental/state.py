@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import accumulate
 from math import prod
 
@@ -46,7 +47,7 @@ class Memory:
     n_means: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TensorSpec:
     """An entry of the tensor table.
 
@@ -61,37 +62,37 @@ class TensorSpec:
     type: TensorType
     step_size: float = 0.0
 
-    @property
+    @cached_property
     def coding(self) -> Coding:
         """How its slices are coded against a reference."""
         return Coding.QUANTIZED if self.step_size else Coding.INTER
 
-    @property
+    @cached_property
     def contexts_bytes(self) -> int:
         """Bytes of the contexts of one slice, once it has been coded against a reference."""
         return contexts_bytes(self.type.kind, self.coding)
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Elements of a row: of what lies behind the first axis."""
         return prod(self.type.shape[1:]) if len(self.type.shape) > 1 else self.n_elements
 
-    @property
+    @cached_property
     def n_elements(self) -> int:
         """Elements as the kernel of the dtype reads them: bytes, for a dtype that it does not know."""
         return self.type.n_bytes // ELEMENT_BYTES[self.type.kind]
 
-    @property
+    @cached_property
     def n_slices(self) -> int:
         """Slices."""
         return -(-self.n_elements // SLICE_ELEMENTS)
 
-    @property
+    @cached_property
     def slice_elements(self) -> list[int]:
         """Elements of each slice."""
         return slice_elements(self.n_elements)
 
-    @property
+    @cached_property
     def slice_bounds(self) -> list[tuple[int, int]]:
         """First byte of each slice, and the byte behind it."""
         stops = list(accumulate(n * ELEMENT_BYTES[self.type.kind] for n in self.slice_elements))
