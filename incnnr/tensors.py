@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -159,7 +159,13 @@ def as_array(value: object) -> Array:
 
 def type_of(array: Array) -> TensorType:
     """Dtype and shape of an array."""
-    return TensorType(dtype_name(array.dtype), array.shape)
+    return _shared_type(dtype_name(array.dtype), array.shape)
+
+
+@lru_cache(maxsize=1 << 12)
+def _shared_type(dtype: str, shape: tuple[int, ...]) -> TensorType:
+    """Types are few: what follows from one is worked out once, not for every tensor of every update."""
+    return TensorType(dtype, shape)
 
 
 def bytes_of(array: Array) -> NDArray[np.uint8]:

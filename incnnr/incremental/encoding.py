@@ -122,9 +122,16 @@ def _table_after(
     held: Mapping[str, TensorSpec], given: Mapping[str, Given], *, keep_missing: bool
 ) -> dict[str, TensorSpec]:
     """Tensors keep their place; new ones come last."""
-    specs = {name: TensorSpec(tensor.type, tensor.tolerance.grid_step) for name, tensor in given.items()}
+    specs = {name: _spec_of(tensor, held.get(name)) for name, tensor in given.items()}
     kept = {name: specs.get(name, spec) for name, spec in held.items() if keep_missing or name in specs}
     return {**kept, **specs}
+
+
+def _spec_of(tensor: Given, held: TensorSpec | None) -> TensorSpec:
+    """Return the entry that is held where it says the same: it has been worked out."""
+    if held and held.type == tensor.type and held.step_size == tensor.tolerance.grid_step:
+        return held
+    return TensorSpec(tensor.type, tensor.tolerance.grid_step)
 
 
 class _Slices:

@@ -22,6 +22,7 @@ from incnnr.coding import (
 from incnnr.incremental.results import Results
 from incnnr.incremental.state import Bytes, Memory, SliceState, TensorSpec, TensorState
 from incnnr.quantization import Tolerance
+from incnnr.tensors import Kind
 
 UNIT_BYTES = 48 << 20  # weights per DATA unit; even incompressible ones stay well under the unit's 64 MiB
 
@@ -36,6 +37,10 @@ class SliceRef:
         Its tensor.
     index : int
         Its number in the tensor.
+    kind : Kind
+        How the kernel reads its elements.
+    coding : Coding
+        How it is coded.
     n_elements : int
         Elements, as the kernel counts them.
     start, stop : int
@@ -46,6 +51,8 @@ class SliceRef:
 
     name: str
     index: int
+    kind: Kind
+    coding: Coding
     n_elements: int
     start: int
     stop: int
@@ -92,9 +99,13 @@ class Revision:
         self.refs = [ref for name, spec in table.items() for ref in self._refs_of(name, spec)]
 
     def _refs_of(self, name: str, spec: TensorSpec) -> list[SliceRef]:
-        known = self._held[name].slices if name in self._held else [None] * spec.n_slices
-        parts = zip(spec.slice_elements, spec.slice_bounds, known, strict=True)
-        return [SliceRef(name, i, n, start, stop, state) for i, (n, (start, stop), state) in enumerate(parts)]
+        held = self._held.get(name)
+        kind, coding = spec.type.kind, spec.coding
+        if held is None and coding is Coding.INTER:
+            coding = Coding.INTRA
+        known = held.slices if held else [None] * spec.n_slices
+        parts = enumerate(zip(spec.slice_elements, spec.slice_bounds, known, strict=True))
+        return [SliceRef(name, i, kind, coding, n, start, stop, state) for i, (n, (start, stop), state) in parts]
 
     def probe(self, ref: SliceRef, source: Bytes, tolerance: Tolerance) -> Segment:
         """Segment that asks whether a slice changes."""
@@ -128,7 +139,7 @@ class Revision:
         contexts, history = self._learned[ref.name, ref.index]
         bits, journal = self._bits_of(ref), self._results.journal
         learned = {"contexts": contexts, "history": history, "changed": bits}
-        if journal and bits is not None and self._coding(ref) is Coding.INTER:
+        if journal and bits is not None and ref.coding is Coding.INTER:
             place = self._results.array(ref.name)[ref.start : ref.stop]
             segment = self._segment(ref, place, result=place, keeps_before=True, **learned)
             journal.note(place, segment, bits, self._unit_bytes(ref))
@@ -141,7 +152,7 @@ class Revision:
 
     def _unit_bytes(self, ref: SliceRef) -> int:
         """Bytes of an element of a slice, as the kernel counts them."""
-        return ELEMENT_BYTES[self.table[ref.name].type.kind]
+        return ELEMENT_BYTES[ref.kind]
 
     def _bits_of(self, ref: SliceRef) -> Bytes | None:
         """Where decoding says which elements of a slice changed; None if it has no reference."""
@@ -157,36 +168,29 @@ class Revision:
         return self._held[ref.name].data[ref.start : ref.stop] if ref.reference else None
 
     def _own_contexts(self, ref: SliceRef) -> Bytes | None:
-        coding = self._coding(ref)
-        if coding is Coding.INTRA:
+        if ref.coding is Coding.INTRA:
             return None
         known = ref.reference.contexts if ref.reference else None
-        return fresh_slice_contexts(self.table[ref.name].type.kind, coding) if known is None else known.copy()
+        return fresh_slice_contexts(ref.kind, ref.coding) if known is None else known.copy()
 
     def _own_history(self, ref: SliceRef) -> Bytes | None:
-        coding = self._coding(ref)
         known = ref.reference.history if ref.reference else None
-        if coding is Coding.INTER and self._memory.with_history:
+        if ref.coding is Coding.INTER and self._memory.with_history:
             return fresh_history(ref.n_elements) if known is None else known.copy()
-        if coding is Coding.QUANTIZED and self._memory.n_means:
-            n_bytes = means_bytes(self.table[ref.name].type.kind, self._memory.n_means, ref.n_elements)
+        if ref.coding is Coding.QUANTIZED and self._memory.n_means:
+            n_bytes = means_bytes(ref.kind, self._memory.n_means, ref.n_elements)
             return np.zeros(n_bytes, np.uint8) if known is None or known.size != n_bytes else known.copy()
         return None
 
-    def _coding(self, ref: SliceRef) -> Coding:
-        coding = self.table[ref.name].coding
-        return Coding.INTRA if coding is Coding.INTER and ref.reference is None else coding
-
     def _segment(self, ref: SliceRef, reference: Bytes | None, **arrays: Any) -> Segment:
         spec = self.table[ref.name]
-        coding = self._coding(ref)
         return Segment(
-            spec.type.kind,
-            coding,
+            ref.kind,
+            ref.coding,
             ref.n_elements,
             reference=reference,
             width=spec.width,
-            n_means=self._memory.n_means if coding is Coding.QUANTIZED else 0,
+            n_means=self._memory.n_means if ref.coding is Coding.QUANTIZED else 0,
             step_size=spec.step_size,
             **arrays,
         )
