@@ -148,7 +148,9 @@ def as_array(value: object) -> Array:
     TypeError
         The values are Python objects, or records.
     """
-    if any(base.__module__ == "torch" and base.__name__ == "Tensor" for base in type(value).__mro__):
+    if not isinstance(value, np.ndarray) and any(
+        base.__module__ == "torch" and base.__name__ == "Tensor" for base in type(value).__mro__
+    ):
         return _array_from_torch(value)
     array = np.asarray(value)
     if not array.dtype.isnative and array.dtype.newbyteorder("=").name in _EXTRA_DTYPES:

@@ -68,7 +68,7 @@ private:
         uint8_t* const result = segment_.result + first_ * sizeof(Word);
         const uint8_t* const start = (encodes ? segment_.source : segment_.reference) + first_ * sizeof(Word);
         if (result != start) std::memcpy(result, start, n_bytes);
-        if (segment_.changed != nullptr) std::memcpy(old_, segment_.reference + first_ * sizeof(Word), n_bytes);
+        if (segment_.changed != nullptr) keep_old(n_bytes);
         mode_ = code_mode(encodes ? best_mode() : ChunkMode::sparse);
         switch (mode_) {
             case ChunkMode::sparse: code_sparse(); break;
@@ -78,6 +78,12 @@ private:
         segment_.n_changed += n_changed_;
         if (segment_.changed != nullptr) note_changes();
         if (history_ != nullptr) remember();
+    }
+
+    // What decoding writes over is copied; a reference apart from the result stays as it is.
+    void keep_old(size_t n_bytes) {
+        old_ = segment_.reference + first_ * sizeof(Word);
+        if (segment_.result == segment_.reference) old_ = static_cast<uint8_t*>(std::memcpy(copied_, old_, n_bytes));
     }
 
     // An element is noted with its old value or not at all, so that those that are can be put back at any time.
@@ -351,7 +357,8 @@ private:
     State& state_;
     History* const history_;
     ByteSink before_;
-    uint8_t old_[chunk_elements * sizeof(Word)];  // the reference of the chunk, if changes are noted: it may be written over
+    const uint8_t* old_ = nullptr;  // the reference of the chunk as it was, if changes are noted
+    uint8_t copied_[chunk_elements * sizeof(Word)];
     Pace pace_;
     ChunkMode mode_ = ChunkMode::sparse;
     size_t first_ = 0;   // element of the segment that the chunk begins with

@@ -17,10 +17,11 @@ from incnnr.tensors import Array, TensorType, as_array, type_of
 
 @dataclass(frozen=True, slots=True)
 class Lent:
-    """One array: its type, and its memory."""
+    """One array: its type, its memory, and where that begins."""
 
     type: TensorType
     data: Bytes
+    address: int
 
 
 def lent_memory(arrays: Mapping[str, object]) -> dict[str, Lent]:
@@ -35,7 +36,7 @@ def lent_memory(arrays: Mapping[str, object]) -> dict[str, Lent]:
         is not in main memory.
     """
     lent = {name: _lent(name, array) for name, array in arrays.items()}
-    spans = sorted((_address(of.data), _address(of.data) + of.data.nbytes, name) for name, of in lent.items())
+    spans = sorted((of.address, of.address + of.data.nbytes, name) for name, of in lent.items())
     for (_, stop, name), (start, end, other) in pairwise(span for span in spans if span[0] < span[1]):
         if start < min(stop, end):
             raise ValueError(f"arrays {name!r} and {other!r} share memory")
@@ -47,7 +48,8 @@ def _lent(name: str, value: object) -> Lent:
     tensor = type_of(array)
     if not array.flags.c_contiguous or not array.flags.writeable or array.dtype.newbyteorder("<") != array.dtype:
         raise ValueError(f"array {name!r} is not writable, little-endian and in C order")
-    return Lent(tensor, array.reshape(-1).view(np.uint8))
+    data = array.reshape(-1).view(np.uint8)
+    return Lent(tensor, data, data.ctypes.data)
 
 
 def _array_on(name: str, value: object) -> Array:
@@ -89,7 +91,7 @@ def adopted(state: CodecState, lent: Mapping[str, Lent]) -> CodecState:
 
 
 def _moved(name: str, held: TensorState, to: Lent) -> TensorState:
-    if _address(held.data) == _address(to.data):
+    if held.data.ctypes.data == to.address:
         return held
     for start, stop in held.spec.slice_bounds:
         if not np.array_equal(held.data[start:stop], to.data[start:stop]):
@@ -134,7 +136,3 @@ def copied(state: CodecState, names: Iterable[str]) -> CodecState:
     """Return a state with these tensors in arrays of its own."""
     own = {name: replace(state.tensors[name], data=state.tensors[name].data.copy()) for name in names}
     return replace(state, tensors={**state.tensors, **own})
-
-
-def _address(data: Bytes) -> int:
-    return data.ctypes.data

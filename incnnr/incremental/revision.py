@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,8 +27,7 @@ from incnnr.tensors import Kind
 UNIT_BYTES = 48 << 20  # weights per DATA unit; even incompressible ones stay well under the unit's 64 MiB
 
 
-@dataclass(frozen=True, slots=True)
-class SliceRef:
+class SliceRef(NamedTuple):
     """One slice of the tensor table.
 
     Attributes
