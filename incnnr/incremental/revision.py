@@ -34,8 +34,8 @@ class SliceRef(NamedTuple):
     ----------
     name : str
         Its tensor.
-    index : int
-        Its number in the tensor.
+    number : int
+        Which of the tensor's slices it is.
     kind : Kind
         How the kernel reads its elements.
     coding : Coding
@@ -49,7 +49,7 @@ class SliceRef(NamedTuple):
     """
 
     name: str
-    index: int
+    number: int
     kind: Kind
     coding: Coding
     n_elements: int
@@ -116,12 +116,12 @@ class Revision:
         Done before the first buffer that goes is allocated, no holes are left between what stays.
         """
         self._results.array(ref.name)
-        self._learned[ref.name, ref.index] = self._own_contexts(ref), self._own_history(ref)
+        self._learned[ref.name, ref.number] = self._own_contexts(ref), self._own_history(ref)
 
     def rewrite(self, ref: SliceRef, source: Bytes, tolerance: Tolerance) -> Segment:
         """Segment that encodes a slice that was reserved, with contexts of its own."""
         result, reference = self._results.opened(ref.name, ref.start, ref.stop, self._held_bytes(ref))
-        contexts, history = self._learned[ref.name, ref.index]
+        contexts, history = self._learned[ref.name, ref.number]
         return self._segment(
             ref,
             reference,
@@ -135,7 +135,7 @@ class Revision:
     def restore(self, ref: SliceRef) -> Segment:
         """Segment that decodes a slice."""
         self.reserve(ref)
-        contexts, history = self._learned[ref.name, ref.index]
+        contexts, history = self._learned[ref.name, ref.number]
         bits, journal = self._bits_of(ref), self._results.journal
         learned = {"contexts": contexts, "history": history, "changed": bits}
         if journal and bits is not None and ref.coding is Coding.INTER:
@@ -160,7 +160,7 @@ class Revision:
             bits = np.zeros(n_bytes, np.uint8) if ref.reference else None
             self._changes[ref.name] = Change(bits, self._unit_bytes(ref))
         bits = self._changes[ref.name].bits
-        first = ref.index * SLICE_ELEMENTS // 8
+        first = ref.number * SLICE_ELEMENTS // 8
         return None if bits is None else bits[first : first + (ref.n_elements + 7) // 8]
 
     def _held_bytes(self, ref: SliceRef) -> Bytes | None:
@@ -206,13 +206,13 @@ class Revision:
     def settle(self, jobs: Sequence[Job]) -> None:
         """Take over what the kernels made of rewritten slices."""
         for ref, segment in jobs:
-            contexts, history = self._learned.pop((ref.name, ref.index))
-            self._slices.setdefault(ref.name, {})[ref.index] = SliceState(segment.digest, contexts, history=history)
+            contexts, history = self._learned.pop((ref.name, ref.number))
+            self._slices.setdefault(ref.name, {})[ref.number] = SliceState(segment.digest, contexts, history=history)
 
     def keep(self, ref: SliceRef) -> None:
         """Note that a slice was flagged as unchanged."""
         if ref.reference is not None and ref.reference.changed:
-            self._slices.setdefault(ref.name, {})[ref.index] = replace(ref.reference, changed=False)
+            self._slices.setdefault(ref.name, {})[ref.number] = replace(ref.reference, changed=False)
 
     def changes(self) -> dict[str, Change]:
         """Return what became of the tensors that were decoded, or are new."""

@@ -5,8 +5,8 @@ By hand (minutes; some 7 GB of memory)::
     python -m tests.bench.lossless_speed SERIES_FOLDER [--effort default] [--megabytes 0 500] [--threads 1 2]
         [--repeat 3] [--clock cpu] [--instructions]
 
-Checkpoints of the series, tiled to the size (0: as they are), become a base and one update for each repetition; medians
-over the updates. "decode" makes new arrays, "into" patches those there are; these three are of the whole codec, with
+Checkpoints of the series, tiled to the size (0: as they are), become a base, two updates that are not counted (in those
+the process gets its memory from the system), and one for each repetition; medians over these. "decode" makes new arrays, "into" patches those there are; these three are of the whole codec, with
 digests and their check. "kernels" are the native coders alone, over arrays that are there. The peer gets its weights as
 one array of integers and checks nothing; its decompression has one thread always. Then a model of 1 GB of which one
 copy in ten changes, all tensors of it. ``--clock cpu`` takes the processor's time instead of the wall's, of all threads
@@ -32,6 +32,7 @@ from tests.bench import instructions, lossless_kernels, series
 
 T = TypeVar("T")
 EFFORTS = get_args(Effort)
+N_WARM_UP = 2
 SPEEDS = ("encode", "decode", "into", "kernels encode", "kernels decode")
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 DECODES_INTO = "into" in inspect.signature(incnnr.Decoder.decode).parameters
@@ -52,8 +53,9 @@ class Times:
         return result
 
     def speeds(self, raw: int) -> list[float | str]:
-        """Return GB/s of `raw` bytes for each of `SPEEDS`, in the middle."""
-        return [raw / median(self.seconds[name]) / 1e9 if name in self.seconds else "n/a" for name in SPEEDS]
+        """Return GB/s of `raw` bytes for each of `SPEEDS`, in the middle of what counts."""
+        counted = {name: median(seconds[N_WARM_UP:]) for name, seconds in self.seconds.items()}
+        return [raw / counted[name] / 1e9 if name in counted else "n/a" for name in SPEEDS]
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def main() -> None:
     parser.add_argument("--instructions", action="store_true", help="count them, too (minutes without a counter)")
     arguments = parser.parse_args()
     paths = series.paths_of(arguments.folder)
-    steps = [paths[i] for i in series.forth_and_back(len(paths), arguments.repeat + 1)]
+    steps = [paths[i] for i in series.forth_and_back(len(paths), N_WARM_UP + arguments.repeat + 1)]
     one = Walk(steps, 1).raw_bytes
     for megabytes in arguments.megabytes:
         walk = Walk(steps, max(1, round(megabytes * 1e6 / one)))
