@@ -122,7 +122,7 @@ class SliceState:
     history: Bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TensorState:
     """One tensor as both sides hold it; arrays are never written to again."""
 
@@ -130,13 +130,13 @@ class TensorState:
     data: Bytes
     slices: tuple[SliceState, ...]
 
-    @property
+    @cached_property
     def digest(self) -> int:
         """XXH64 of the slices' digests, each as 8 little-endian bytes."""
         return xxh64(b"".join(s.digest.to_bytes(8, "little") for s in self.slices))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CodecState:
     """Everything at one position. It is never changed, only replaced.
 
@@ -158,8 +158,8 @@ class CodecState:
     flag_contexts: Bytes
     nodes: Mapping[str, Node] = field(default_factory=dict)
 
-    @property
-    def table(self) -> dict[str, TensorSpec]:
+    @cached_property
+    def table(self) -> Mapping[str, TensorSpec]:
         """The tensor table."""
         return {name: tensor.spec for name, tensor in self.tensors.items()}
 

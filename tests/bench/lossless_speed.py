@@ -6,11 +6,12 @@ By hand (minutes; some 7 GB of memory)::
         [--repeat 3] [--clock cpu] [--instructions]
 
 Checkpoints of the series, tiled to the size (0: as they are), become a base, two updates that are not counted (in those
-the process gets its memory from the system), and one for each repetition; medians over these. "decode" makes new arrays, "into" patches those there are; these three are of the whole codec, with
-digests and their check. "kernels" are the native coders alone, over arrays that are there. The peer gets its weights as
-one array of integers and checks nothing; its decompression has one thread always. Then a model of 1 GB of which one
-copy in ten changes, all tensors of it. ``--clock cpu`` takes the processor's time instead of the wall's, of all threads
-together: for one thread on a machine where others run.
+the process gets its memory from the system), and one for each repetition; medians over these. "decode" makes new
+arrays, "into" patches those there are; these three are of the whole codec, with digests and their check. "kernels" are
+the native coders alone, over arrays that are there. The peer gets its weights as one array of integers and checks
+nothing; its decompression has one thread always. Then a model of 1 GB of which one copy in ten changes, all tensors of
+it. ``--clock cpu`` takes the processor's time instead of the wall's, of all threads together: for one thread on a
+machine where others run.
 """
 
 from __future__ import annotations
