@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import incnnr
+from incnnr import limits
 from incnnr.errors import (
     CorruptError,
     DivergedError,
@@ -188,9 +189,9 @@ def test_updates_that_do_not_follow_are_refused_as_whole_ones_are():
 def test_few_bytes_do_not_make_a_decoder_write_much():
     weights = {"w": np.zeros(1 << 20, np.float64)}
     data = b"".join(incnnr.Encoder().encode_chunks(weights))
-    limits = incnnr.Limits(model_bytes=1 << 20)
+    few = incnnr.Limits(model_bytes=1 << 20)
     with pytest.raises(LimitExceededError):
-        incnnr.Decoder(limits=limits).decode_chunks(cut(data, 100))
+        incnnr.Decoder(limits=few).decode_chunks(cut(data, 100))
 
 
 @pytest.mark.parametrize("options", MODES, ids=str)
@@ -255,3 +256,85 @@ def test_an_encoder_that_takes_over_leaves_the_decoder_empty():
 def test_an_encoder_that_waits_for_acknowledgements_does_not_write_over():
     with pytest.raises(StateError, match="acknowledge"):
         incnnr.Encoder(require_ack=True).encode_over({"w": np.ones(1)})
+
+
+def decoded_over(decoder, update):
+    return decoder.decode_over(cut(bytes(update), 700), len(bytes(update)))
+
+
+@pytest.mark.parametrize("options", [*MODES[:3], {"qp": -20}], ids=str)
+def test_decoding_over_what_is_held_gives_the_same_model(options):
+    encoder, plain, over = incnnr.Encoder(**options), incnnr.Decoder(), incnnr.Decoder()
+    for i, weights in enumerate(trained(np.random.default_rng(16), 5)):
+        update = encoder.encode(weights, keyframe=i == 3)
+        expected, model = plain.decode(update), decoded_over(over, update)
+        assert exact(model) == exact(expected)
+        assert (model.position, model.changed, model.stats) == (expected.position, expected.changed, expected.stats)
+    assert over.to_bytes() == plain.to_bytes()
+
+
+def test_decoding_over_writes_into_the_arrays_that_are_there():
+    series = list(trained(np.random.default_rng(17), 3))
+    encoder, decoder = incnnr.Encoder(), incnnr.Decoder()
+    models = [decoded_over(decoder, encoder.encode(weights)) for weights in series]
+    assert exact(models[0]) == exact(models[2]) == exact(series[2])
+    assert not any(array.flags.writeable for array in models[2].values())
+
+
+def test_decoding_over_follows_tensors_that_come_go_and_change():
+    rng = np.random.default_rng(18)
+    encoder, decoder = incnnr.Encoder(), incnnr.Decoder()
+    for table in ({"a": "f4", "b": "f2"}, {"a": "f4", "c": "i8"}, {"c": "i4", "a": "f4"}, {"b": "f2", "c": "i4"}):
+        weights = {name: rng.integers(0, 99, 300).astype(dtype) for name, dtype in table.items()}
+        assert exact(decoded_over(decoder, encoder.encode(weights))) == exact(weights)
+
+
+def test_an_exact_update_is_decoded_over_a_bitstream_of_the_standard():
+    series = list(trained(np.random.default_rng(19), 3))
+    decoder = incnnr.Decoder()
+    decoder.decode(incnnr.Encoder(profile="iso", qp=-30).encode(series[0]))
+    encoder = incnnr.Encoder.resume(decoder)
+    for weights in series[1:]:
+        assert exact(decoded_over(decoder, encoder.encode(weights))) == exact(weights)
+
+
+def test_decoding_over_leaves_the_arrays_of_the_caller_alone():
+    series = list(trained(np.random.default_rng(20), 3))
+    encoder, decoder = incnnr.Encoder(base=series[0]), incnnr.Decoder(base=series[0])
+    arrays = {name: array.copy() for name, array in series[0].items()}
+    decoder.decode(encoder.encode(series[1]), into=arrays)
+    model = decoded_over(decoder, encoder.encode(series[2]))
+    assert exact(arrays) == exact(series[1])
+    assert exact(model) == exact(series[2])
+
+
+def test_a_decoder_that_could_not_decode_over_takes_a_keyframe_next():
+    series = list(trained(np.random.default_rng(21), 3))
+    encoder, decoder = incnnr.Encoder(), incnnr.Decoder()
+    decoder.decode(encoder.encode(series[0]))
+    update = bytes(encoder.encode(series[1]))
+    with pytest.raises(CorruptError):
+        decoder.decode_over([update[:-40], bytes([update[-40] ^ 1]), update[-39:]], len(update))
+    assert decoder.position is None
+    assert exact(decoded_over(decoder, encoder.encode(series[2], keyframe=True))) == exact(series[2])
+
+
+def test_an_update_that_does_not_follow_is_refused_before_anything_is_written_over():
+    series = list(trained(np.random.default_rng(22), 3))
+    encoder, decoder = incnnr.Encoder(), incnnr.Decoder()
+    updates = [encoder.encode(weights) for weights in series]
+    model = decoder.decode(updates[0])
+    with pytest.raises(GapError):
+        decoded_over(decoder, updates[2])
+    assert exact(model) == exact(decoder.model) == exact(series[0])
+
+
+def test_an_update_decoded_over_may_declare_what_all_its_bytes_allow(monkeypatch):
+    monkeypatch.setattr(limits, "_ALWAYS_ALLOWED", 0)
+    weights = {"a": np.zeros(1 << 18), "b": np.random.default_rng(23).random(400)}
+    update = bytes(incnnr.Encoder().encode(weights))
+    with pytest.raises(LimitExceededError):
+        incnnr.Decoder().decode_chunks(cut(update, 100))
+    assert exact(incnnr.Decoder().decode_over(cut(update, 100), len(update))) == exact(weights)
+    with pytest.raises(LimitExceededError):
+        incnnr.Decoder(limits=incnnr.Limits(model_bytes=1 << 20)).decode_over([update], len(update))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -114,6 +115,23 @@ def test_pieces_of_an_update_without_its_last_are_a_torn_tail(path: Path, monkey
             assert (len(reader), reader.torn_bytes) == (0, frames[n])
     with stream.open(path, "a"):
         assert path.stat().st_size == 0
+
+
+def test_reopening_names_the_piece_of_an_update_that_is_damaged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "MAX_BODY_BYTES", 50)
+    with stream.open(path, "w") as writer:
+        for seed in range(2):
+            writer.append(weights(seed))
+    data = path.read_bytes()
+    bounds = starts(data)
+    for start, end in pairwise(bounds):
+        path.write_bytes(flipped(data, end - 9))
+        with pytest.raises(CorruptError, match="entry 1") as caught:
+            stream.open(path, "a")
+        assert start < caught.value.byte_offset < end
+    path.write_bytes(data)
+    with stream.open(path, "a") as writer:
+        assert writer.append(weights(2)).index == 2
 
 
 def test_zeros_that_a_power_failure_left_at_the_end_are_a_torn_tail(sound: bytes, path: Path) -> None:
@@ -324,3 +342,5 @@ def test_an_update_under_another_entrys_header_is_refused(sound: bytes, path: Pa
     path.write_bytes(b"".join(pack(Kind.UPDATE, fields, bytes(stolen))))
     with stream.open(path) as reader, pytest.raises(CorruptError, match="entry 0: the update is another"):
         reader[0]
+    with pytest.raises(CorruptError, match="entry 0: the update is another"):
+        stream.open(path, "a")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from itertools import chain
 
 from incnnr.coding import checked_threads
@@ -18,9 +19,18 @@ from incnnr.errors import (
 )
 from incnnr.incremental import snapshot
 from incnnr.incremental.decoding import decode_arriving, decode_update
-from incnnr.incremental.lent import Lent, adopted, blaming_alterations, copied, lent_memory, poured
+from incnnr.incremental.lent import (
+    Lent,
+    adopted,
+    blaming_alterations,
+    copied,
+    lent_memory,
+    places_in,
+    places_over,
+    poured,
+)
 from incnnr.incremental.standard_decoding import check_claim, decode_bitstream, parent_of_bare
-from incnnr.incremental.state import CodecState, Outcome, base_state
+from incnnr.incremental.state import CodecState, Outcome, base_state, model_bytes
 from incnnr.incremental.update import ArrivingUpdate, ParsedUpdate, Update, is_standard, parse
 from incnnr.limits import DEFAULT_LIMITS, Limits
 from incnnr.position import Position
@@ -137,7 +147,7 @@ class Decoder:
         >>> weights["w"]
         array([0. , 0.5, 0. ])
         """
-        data = bytes(update if isinstance(update, Update) else memoryview(update))
+        data = bytes(update if isinstance(update, Update | bytes) else memoryview(update))
         lent = None if into is None else lent_memory(into)
         decoded = self._decode_standard if is_standard(data) else self._decode_incnnr
         parent, outcome = decoded(update, data, lent)
@@ -188,6 +198,41 @@ class Decoder:
         arriving = ArrivingUpdate(chain(head, pieces))
         parent, outcome = self._decode_arriving(arriving, lent)
         return self._at(outcome, parent, lent, arriving.n_bytes)
+
+    def decode_over(self, chunks: Iterable[bytes | memoryview], n_bytes: int) -> Model:
+        """Do as `decode_chunks`, with one model in memory: the new weights are written over what is held.
+
+        Models handed out before, and forks, are void. Not all or nothing: if the update cannot be decoded to its end,
+        the decoder holds nothing, as if it were new. Arrays of the caller are left as they are.
+
+        Parameters
+        ----------
+        chunks : iterable of bytes-like
+            The bytes of one update of profile ``incnnr``, cut anywhere.
+        n_bytes : int
+            How many there will be: what the update may declare.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from incnnr.incremental import Encoder
+        >>> update = bytes(Encoder(base={"w": np.zeros(3)}).encode({"w": np.arange(3.0)}))
+        >>> Decoder(base={"w": np.zeros(3)}).decode_over([update], len(update))["w"]
+        array([0., 1., 2.])
+        """
+        arriving = ArrivingUpdate(chunks)
+        self._check_arriving(arriving)
+        held = self._state.tensors if self._state else {}
+        parent = self._state if arriving.begin.parent else None
+        own = {name: tensor for name, tensor in held.items() if name not in self._lent}
+        allowed = self._limits.allowed_bytes(n_bytes, model_bytes(parent.table) if parent else 0)
+        limits = replace(self._limits, model_bytes=allowed)
+        try:
+            outcome = decode_arriving(parent, arriving, places_over(own), limits, self._threads)
+        except BaseException:
+            self._state = None
+            raise
+        return self._at(outcome, parent, None, arriving.n_bytes)
 
     def _at(self, outcome: Outcome, parent: CodecState | None, lent: Lending, update_bytes: int) -> Model:
         """Stand where an update led."""
@@ -273,16 +318,19 @@ class Decoder:
             raise CorruptError("the update is another than its position says", byte_offset=0)
         parent = self._parent_of(parsed, lent)
         with self._blaming_callers(parent, lent):
-            return parent, decode_update(parent, parsed, len(data), lent, self._limits, self._threads)
+            return parent, decode_update(parent, parsed, len(data), places_in(lent), self._limits, self._threads)
 
     def _decode_arriving(self, arriving: ArrivingUpdate, lent: Lending) -> tuple[CodecState | None, Outcome]:
+        self._check_arriving(arriving)
+        parent = self._lent_state(lent) if arriving.begin.parent else None
+        with self._blaming_callers(parent, lent):
+            return parent, decode_arriving(parent, arriving, places_in(lent), self._limits, self._threads)
+
+    def _check_arriving(self, arriving: ArrivingUpdate) -> None:
         begin = arriving.begin
         if not self._takes(begin.sequence, begin.parent):
             deque(arriving.units(), maxlen=0)  # what is wrong with it is clear only at its end
             raise self._refusal(ParsedUpdate(begin, (), arriving.end))
-        parent = self._lent_state(lent) if begin.parent else None
-        with self._blaming_callers(parent, lent):
-            return parent, decode_arriving(parent, arriving, lent, self._limits, self._threads)
 
     def _decode_standard(self, update: object, data: bytes, lent: Lending) -> tuple[CodecState | None, Outcome]:
         held = self._state

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from incnnr import coding
 from incnnr.errors import CorruptError, LimitExceededError, UnsupportedError, located
 from incnnr.incremental.declared import check_table
-from incnnr.incremental.lent import Lent, check_lent
-from incnnr.incremental.results import Journal, Results
+from incnnr.incremental.results import Places, Results
 from incnnr.incremental.revision import Job, Revision, SliceRef
 from incnnr.incremental.state import CodecState, Outcome, TensorSpec, digest_of, model_bytes
 from incnnr.incremental.syntax import Begin, Data, Table
@@ -24,16 +23,16 @@ def decode_update(
     parent: CodecState | None,
     update: ParsedUpdate,
     update_bytes: int,
-    lent: Mapping[str, Lent] | None,
+    places: Places,
     limits: Limits,
     threads: int,
 ) -> Outcome:
     """Decode an update whose parent is known to fit.
 
-    `parent` is unchanged but for arrays that were `lent`: its tensors are in them, and the results are written over
-    them. If this raises, what was in them is in them again.
+    `parent` is unchanged but for arrays among the `places`. If this raises, what was in them is in them again as far as
+    the places keep a journal.
     """
-    decoding = _Decoding(parent, update.begin, lent, limits, threads)
+    decoding = _Decoding(parent, update.begin, places, limits, threads)
     try:
         for unit in update.units:
             decoding.take(unit, update_bytes, None)
@@ -46,12 +45,12 @@ def decode_update(
 def decode_arriving(
     parent: CodecState | None,
     update: ArrivingUpdate,
-    lent: Mapping[str, Lent] | None,
+    places: Places,
     limits: Limits,
     threads: int,
 ) -> Outcome:
     """Do as `decode_update`, unit by unit as they come. What `update` raises is passed on."""
-    decoding = _Decoding(parent, update.begin, lent, limits, threads)
+    decoding = _Decoding(parent, update.begin, places, limits, threads)
     held_bytes = model_bytes(parent.table) if parent else 0
     try:
         for unit in update.units():
@@ -71,13 +70,13 @@ class _Decoding:
         self,
         parent: CodecState | None,
         begin: Begin,
-        lent: Mapping[str, Lent] | None,
+        places: Places,
         limits: Limits,
         threads: int,
     ) -> None:
         self._parent = parent
         self._begin = begin
-        self._lent = lent
+        self._places = places
         self._limits = limits
         self._threads = threads
         self._slices: _Slices | None = None
@@ -108,7 +107,7 @@ class _Decoding:
         return outcome
 
     def revert(self) -> None:
-        """Put back what was in the lent arrays."""
+        """Put back what was in arrays that were decoded into."""
         if self._slices:
             self._slices.revert()
 
@@ -117,9 +116,7 @@ class _Decoding:
         return self._parent.table if self._parent else {}
 
     def _slices_of(self, table: Mapping[str, TensorSpec]) -> _Slices:
-        if self._lent is not None:
-            check_lent(self._lent, table)
-        return _Slices(self._parent, self._begin, table, self._lent, self._threads)
+        return _Slices(self._parent, self._begin, table, self._places(table), self._threads)
 
 
 class _Slices:
@@ -130,12 +127,11 @@ class _Slices:
         parent: CodecState | None,
         begin: Begin,
         table: Mapping[str, TensorSpec],
-        lent: Mapping[str, Lent] | None,
+        results: Results,
         threads: int,
     ) -> None:
         self._flag_contexts = parent.flag_contexts.copy() if parent else coding.fresh_flag_contexts()
-        self._journal = None if lent is None else Journal()
-        results = Results(table, {name: array.data for name, array in (lent or {}).items()}, self._journal)
+        self._journal = results.journal
         held = parent.tensors if parent else {}
         self._revision = Revision(held, table, results, memory=begin.memory)
         self._threads = threads

@@ -1,16 +1,18 @@
-"""Arrays of the caller that a decoder uses as its own."""
+"""Where a decoder writes: new arrays, those of the caller that it uses as its own, or over what it holds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from incnnr.coding import xxh64
 from incnnr.errors import BitstreamError, ModelMismatchError, ReferenceMismatchError
+from incnnr.incremental.results import Journal, Places, Results
 from incnnr.incremental.state import Bytes, CodecState, Outcome, TensorSpec, TensorState
 from incnnr.tensors import Array, TensorType, as_array, type_of
 
@@ -76,6 +78,28 @@ def check_lent(lent: Mapping[str, Lent], table: Mapping[str, TensorSpec]) -> Non
         actual = lent[name].type if name in lent else None
         if actual != expected:
             raise ModelMismatchError(name, expected=expected, actual=actual)
+
+
+def places_in(lent: Mapping[str, Lent] | None) -> Places:
+    """Decode into lent arrays, which must be those of the model; without any, into new ones."""
+    return partial(Results, over={}) if lent is None else partial(_lent_results, lent)
+
+
+def _lent_results(lent: Mapping[str, Lent], table: Mapping[str, TensorSpec]) -> Results:
+    check_lent(lent, table)
+    return Results(table, {name: array.data for name, array in lent.items()}, Journal())
+
+
+def places_over(tensors: Mapping[str, TensorState]) -> Places:
+    """Decode over tensors that nobody needs as they are, for good, as far as they keep their type."""
+    return partial(_results_over, tensors)
+
+
+def _results_over(tensors: Mapping[str, TensorState], table: Mapping[str, TensorSpec]) -> Results:
+    over = {k: v.data for k, v in tensors.items() if k in table and v.spec.type == table[k].type}
+    for data in over.values():
+        data.flags.writeable = True
+    return Results(table, over)
 
 
 def adopted(state: CodecState, lent: Mapping[str, Lent]) -> CodecState:

@@ -62,6 +62,10 @@ class Results:
             array.flags.writeable = False
 
 
+Places = Callable[[Mapping[str, TensorSpec]], Results]
+"""Says where the tensors of a table go."""
+
+
 class Journal:
     """What was in arrays that are decoded into, as far as it changes, to be put back."""
 

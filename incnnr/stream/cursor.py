@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from incnnr.errors import BitstreamError, CorruptError, ReferenceMismatchError
 from incnnr.incremental import Decoder, Update
+from incnnr.incremental.update import is_standard
 from incnnr.limits import Limits
 from incnnr.position import Position
 from incnnr.stream import layouts
@@ -13,6 +15,8 @@ from incnnr.stream.entry import Record
 from incnnr.stream.frames import Body, Source, read_body
 from incnnr.stream.scan import Scan
 from incnnr.tensors import Layout, Model
+
+_START_BYTES = 4  # enough of a bitstream to tell its profile
 
 
 class Cursor:
@@ -55,10 +59,21 @@ class Cursor:
         """
         if self._standing is not None and self._standing[0] == index:
             return self._standing[1]
-        *before, last = self._path(index)
-        for passed in before:
-            self._decode(passed, index)
-        return self._decode(last, index)
+        for passed in self._path(index):
+            model = self._decode(passed, index, self._apply)
+        return model
+
+    def taken_to(self, index: int) -> Decoder:
+        """Return a decoder at entry `index`, having decoded with one model in memory: earlier ones are void.
+
+        Raises
+        ------
+        BitstreamError
+            As by `model`; the cursor is of no use then.
+        """
+        for passed in self._path(index):
+            self._decode(passed, index, self._apply_over)
+        return self.decoder
 
     def update(self, index: int) -> Update:
         """Return one update, whether or not it can be decoded.
@@ -71,8 +86,8 @@ class Cursor:
         record = self._scan.records[index]
         try:
             return _update_of(self._source, record)
-        except CorruptError as error:
-            raise _blame(error, index, index, error.byte_offset) from error
+        except _UnreadableError as error:
+            raise _blame(error.fault, index, index, error.fault.byte_offset) from error.fault
 
     def _path(self, index: int) -> list[int]:
         """Return the entries to decode, oldest first: from a keyframe on, or from behind where the cursor stands."""
@@ -87,17 +102,15 @@ class Cursor:
             path.append(parent)
         return path[::-1]
 
-    def _decode(self, passed: int, wanted: int) -> Model:
+    def _decode(self, passed: int, wanted: int, apply: Callable[[Record], Model]) -> Model:
         record = self._scan.records[passed]
         if record.entry.is_keyframe:
             self._start_over()
         try:
-            update = _update_of(self._source, record)
-        except CorruptError as error:
-            raise _blame(error, wanted, passed, error.byte_offset) from error
-        try:
             layout = layouts.unpack(record.layout, self.layout)
-            model = self.decoder.decode(update).with_layout(layout)
+            model = apply(record).with_layout(layout)
+        except _UnreadableError as error:
+            raise _blame(error.fault, wanted, passed, error.fault.byte_offset) from error.fault
         except BitstreamError as error:
             raise _blame(error, wanted, passed, _offset_in_file(record.bodies, error.byte_offset)) from error
         except ReferenceMismatchError as error:
@@ -106,26 +119,55 @@ class Cursor:
         self._standing = passed, model
         return model
 
+    def _apply(self, record: Record) -> Model:
+        return self.decoder.decode(_update_of(self._source, record))
+
+    def _apply_over(self, record: Record) -> Model:
+        """Do as `_apply` piece by piece, over what the decoder holds, which models handed out before show."""
+        start, bodies = _peeked(_bodies_of(self._source, record))
+        if is_standard(start):
+            return self._apply(record)
+        model = self.decoder.decode_over(bodies, record.entry.n_bytes)
+        if model.position != record.entry.position:
+            raise CorruptError("the update is another than its position says", byte_offset=0)
+        return model
+
     def _start_over(self) -> None:
         self._standing = None
         self.decoder = Decoder(limits=self._limits, threads=self._threads)
         self.layout = None
 
 
+class _UnreadableError(Exception):
+    """A fault whose offset is one in the file, on its way past a decoder: offsets of its faults are in the update."""
+
+    def __init__(self, fault: CorruptError) -> None:
+        self.fault = fault
+        super().__init__(str(fault))
+
+
 def _update_of(source: Source, record: Record) -> Update:
     position, parent_chain = record.entry.position, record.parent_chain
     parent = None if parent_chain is None else Position(position.sequence - 1, parent_chain, None)
-    return Update(_bytes_of(source, record), position, parent)
+    return Update(b"".join(_bodies_of(source, record)), position, parent)
 
 
-def _bytes_of(source: Source, record: Record) -> bytes:
-    if record.entry.is_lost:
-        raise CorruptError("its frame is damaged", byte_offset=record.offset)
+def _bodies_of(source: Source, record: Record) -> Iterator[bytes]:
+    """Yield the pieces of an update, at least one. Raises _UnreadableError."""
     if not record.bodies:
-        raise CorruptError("a frame of the update is damaged", byte_offset=record.offset)
-    if len(record.bodies) == 1:
-        return read_body(source, record.bodies[0])
-    return b"".join(read_body(source, body) for body in record.bodies)
+        what = "its frame" if record.entry.is_lost else "a frame of the update"
+        raise _UnreadableError(CorruptError(f"{what} is damaged", byte_offset=record.offset))
+    try:
+        for body in record.bodies:
+            yield read_body(source, body)
+    except CorruptError as error:
+        raise _UnreadableError(error) from error
+
+
+def _peeked(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first few bytes, and all pieces, none of which is kept once it was handed out."""
+    first = next(pieces)
+    return first[:_START_BYTES], chain([first], pieces)
 
 
 def _parent_of(record: Record, scan: Scan) -> int:

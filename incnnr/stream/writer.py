@@ -281,8 +281,7 @@ def _refuse_damage(scan: Scan) -> None:
 def _encoder_at_end(scan: Scan, cursor: Cursor, options: Options) -> Encoder:
     if not scan.records:
         return Encoder(require_ack=False, **options)
-    cursor.model(len(scan.records) - 1)
-    return Encoder.take_over(cursor.decoder, require_ack=False, **options)
+    return Encoder.take_over(cursor.taken_to(len(scan.records) - 1), require_ack=False, **options)
 
 
 def _folder_for_bytes(path: Path) -> str | None:
