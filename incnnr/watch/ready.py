@@ -2,7 +2,8 @@
 
 A candidate is ready when all of this holds:
 
-1. `incnnr.checkpoints.is_complete` finds it whole: header and length agree, every shard is there;
+1. `incnnr.checkpoints.is_complete` finds it whole: header and length agree, every shard is there; or it may not be
+   read, which only reading it can say, and no waiting changes;
 2. with ``ready_marker=``, its marker is there;
 3. its signature has not changed for the quiet time. A marker that is at least as new as every file of the
    checkpoint says so better, and the quiet time is skipped; an older one, left behind by the content before,
@@ -20,12 +21,13 @@ than the quiet time.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
 
-from incnnr.checkpoints import is_complete
+from incnnr.checkpoints import files_of, is_complete
 from incnnr.watch.scan import Candidate
 
 NO_MARKER = "its ready marker is not there"
@@ -58,10 +60,18 @@ def reason_to_wait(
     if marked_at is None:
         return NO_MARKER
     if not candidate.signature:
-        return INCOMPLETE
+        return None if _is_forbidden(candidate.path) else INCOMPLETE
     if quiet_for < quiet_seconds and marked_at < candidate.written_ns:
         return CHANGING
-    return None if is_complete(candidate.path) else INCOMPLETE
+    return None if is_complete(candidate.path) or _is_forbidden(candidate.path) else INCOMPLETE
+
+
+def _is_forbidden(path: Path) -> bool:
+    """Whether files are there and may not be read; their permissions are in the signature."""
+    try:
+        return any(file.exists() and not os.access(file, os.R_OK) for file in files_of(path))
+    except OSError as error:  # CheckpointError is one, and has that of an index as its cause
+        return isinstance(error.__cause__, PermissionError)
 
 
 def _marked_at(path: Path, pattern: str) -> int | None:

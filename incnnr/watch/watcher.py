@@ -302,7 +302,8 @@ class Watcher:
 
     def _fail(self, candidate: Candidate, error: Exception) -> Failed:
         self._settle(candidate)
-        return Failed(candidate.name, str(error) or type(error).__name__)
+        said = error.strerror if isinstance(error, OSError) else None  # a CheckpointError has none
+        return Failed(candidate.name, said or str(error) or type(error).__name__)
 
     def _settle(self, candidate: Candidate) -> None:
         self._settled[candidate.name] = candidate.signature
