@@ -118,12 +118,14 @@ def test_inspect_leaves_open_what_another_writer_did_not_say(tmp_path: Path) -> 
     assert {entry[key] for key in ("n_weights", "model_bytes", "n_changed", "bits_per_weight", "ratio")} == {None}
 
 
-def test_inspect_counts_a_torn_tail(stream: Path) -> None:
+def test_inspect_and_verify_tell_of_a_torn_tail_alike(stream: Path) -> None:
     os.truncate(stream, stream.stat().st_size - 5)
     result = run("inspect", stream)
     assert result.exit_code == 0
-    assert "never ended" in result.stdout.splitlines()[-1]
-    assert len(result.stdout.splitlines()) == 1 + (N_ENTRIES - 1) + 2
+    assert len(result.stdout.splitlines()) == 1 + (N_ENTRIES - 1) + 1
+    assert "never arrived whole" in result.stderr
+    told = [run(command, stream, "--json").stderr for command in ("inspect", "verify")]
+    assert told == [result.stderr] * 2
 
 
 def test_names_cannot_give_commands_to_the_terminal(tmp_path: Path) -> None:

@@ -14,7 +14,17 @@ from incnnr import stream
 from incnnr.cli.bitstreams import is_bitstream, seekable
 from incnnr.cli.inspect_bitstream import inspect_bitstream
 from incnnr.cli.options import json_option, stream_argument
-from incnnr.cli.output import Column, Table, busy, count, decimal, print_json, quantity, standard_output
+from incnnr.cli.output import (
+    Column,
+    Table,
+    busy,
+    count,
+    decimal,
+    print_json,
+    quantity,
+    standard_output,
+    tell_of_torn_tail,
+)
 from incnnr.cli.reports import entry_record
 from incnnr.stream import Entry
 
@@ -25,8 +35,8 @@ from incnnr.stream import Entry
 def inspect(path: Path, *, as_json: bool) -> None:
     """List the entries of STREAM, what they take, and the totals.
 
-    Only headers are read: damage inside an update is found by verify. With --json: one object for each entry, then one
-    with the totals under "total".
+    Only headers are read: damage inside an update is found by verify. Of a torn tail stderr tells. With --json: one
+    object for each entry, then one with the totals under "total".
 
     Of a .nnc file, a bitstream of ISO/IEC 15938-17, the units are listed, and the tensors in them.
     """
@@ -47,9 +57,10 @@ def inspect_stream(path: Path, console: Console, *, as_json: bool) -> None:
         for entry in entries:
             print_json(entry_record(entry))
         print_json({"total": total})
-        return
-    print_table(entries, console)
-    print_totals(total, console)
+    else:
+        print_table(entries, console)
+        print_totals(total, console)
+    tell_of_torn_tail(torn_bytes)
 
 
 def totals(entries: Sequence[Entry]) -> dict[str, Any]:
@@ -123,14 +134,10 @@ def style(entry: Entry) -> str:
 
 
 def print_totals(total: dict[str, Any], console: Console) -> None:
-    """Print the last lines."""
+    """Print the last line."""
     entries = quantity(total["n_entries"], "entry", "entries")
     keyframes = quantity(total["n_keyframes"], "keyframe", "keyframes")
     console.print(
         f"{entries}, {keyframes}: {count(total['update_bytes'])} bytes for {count(total['model_bytes'])} bytes "
         f"of tensors, {decimal(total['ratio'], 1)} times smaller"
     )
-    if total["torn_bytes"]:
-        console.print(
-            f"{count(total['torn_bytes'])} bytes at the end belong to a write that never ended", style="yellow"
-        )
