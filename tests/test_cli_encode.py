@@ -60,6 +60,18 @@ def test_encode_says_nothing_in_a_pipe(folder: Path, tmp_path: Path) -> None:
     assert (result.stdout, result.stderr) == ("", "")
 
 
+@pytest.mark.parametrize("options", [[], ["--qp", "-20"]], ids=["stream", "bitstream"])
+def test_files_that_are_not_carried_are_named_also_in_a_pipe(tmp_path: Path, options: list[str]) -> None:
+    folder, output = tmp_path / "checkpoint-5", tmp_path / ("run.nnc" if options else "run.incnnr")
+    folder.mkdir()
+    incnnr.write(folder / "model.safetensors", {"w": np.zeros(3, np.float32)})
+    for name in ("config.json", "tokenizer\x1b.json"):
+        (folder / name).write_text("{}")
+    result = run("encode", folder, "-o", output, *options)
+    words = "checkpoint-5: not carried: config.json, tokenizer\\x1b.json\n"
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", words)
+
+
 def test_json_tells_one_entry_a_line(folder: Path, tmp_path: Path) -> None:
     result = run("encode", folder, "-o", tmp_path / "run.incnnr", "--json")
     records = [json.loads(line) for line in result.stdout.splitlines()]

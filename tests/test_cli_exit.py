@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -56,6 +58,18 @@ def test_a_reader_that_has_seen_enough_ends_inspect_without_a_word(stream: Path)
     command = f"{sys.executable} -m incnnr inspect --json {stream} | head -n 1"
     result = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert (len(result.stdout.splitlines()), result.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("command", ["encode", "watch", "decode"])
+def test_a_terminal_is_not_given_bytes(stream: Path, tmp_path: Path, command: str) -> None:
+    source = stream if command == "decode" else tmp_path
+    terminal, end = pty.openpty()
+    arguments = [sys.executable, "-m", "incnnr", command, str(source), "-o", "-"]
+    result = subprocess.run(arguments, stdout=end, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(end)
+    os.close(terminal)
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[-1].startswith("Error: '-o -' writes bytes")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -71,8 +71,6 @@ class EncodedFile:
         if stats:
             cost = f"{quantity(stats.n_bytes, 'byte', 'bytes')}, {decimal(stats.bits_per_weight, 3)} bits/weight"
             console.print(Text(printable(f"{self.name}: {cost}, largest error {stats.largest_error:.3g}")))
-        for name in self.ignored:
-            console.print(Text(f"  not carried: {printable(name)}", style="yellow"))
 
 
 def encode_bitstream(path: Path, output: Path, options: dict[str, Any]) -> EncodedFile:

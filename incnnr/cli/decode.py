@@ -12,7 +12,7 @@ from incnnr.checkpoints.registry import FILE_FORMATS
 from incnnr.cli.bitstreams import decode_bitstream, is_bitstream, seekable
 from incnnr.cli.options import stream_argument, threads_option
 from incnnr.cli.output import busy, standard_error, tell_of_torn_tail
-from incnnr.cli.targets import STDOUT, send
+from incnnr.cli.targets import STDOUT, refuse_terminal, send
 from incnnr.tensors import Model
 
 
@@ -34,6 +34,7 @@ def decode(path: Path, output: str, step: int | None, index: int | None, threads
     """
     if step is not None and index is not None:
         raise click.UsageError("--step and --index both name an entry: give one of them.")
+    refuse_terminal(output)
     with busy(standard_error(), "decoding"), seekable(path) as file:
         if not is_bitstream(file):
             model = decoded_entry(file, step, index, threads)

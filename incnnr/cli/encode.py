@@ -11,14 +11,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
-from rich.text import Text
 
 from incnnr import checkpoints
 from incnnr.cli.bitstreams import SUFFIX, encode_bitstream, refuse_output
 from incnnr.cli.options import encoder_options, encoding_options, json_option
-from incnnr.cli.output import Column, Table, busy, count, decimal, print_json, printable, standard_error
+from incnnr.cli.output import Column, Table, busy, count, decimal, print_json, standard_error, tell_of_ignored
 from incnnr.cli.reports import entry_record
-from incnnr.cli.targets import STDOUT, Mode, Target, refuse_json_on_stdout, writing
+from incnnr.cli.targets import STDOUT, Mode, Target, refuse_json_on_stdout, refuse_terminal, writing
 from incnnr.errors import CheckpointError
 from incnnr.stream import Entry
 from incnnr.watch.identity import append as append_candidate
@@ -62,6 +61,7 @@ def encode(
     With -o NAME.nnc one checkpoint becomes one self-contained bitstream of ISO/IEC 15938-17 instead.
     """
     refuse_json_on_stdout(as_json, output)
+    refuse_terminal(output)
     if Path(output).suffix == SUFFIX:
         encode_one(sources, Path(output), append=append, force=force, as_json=as_json, knobs=knobs)
         return
@@ -95,8 +95,10 @@ def encode_one(
             encoded = encode_bitstream(paths[0], output, options)
     if as_json:
         print_json(encoded.record())
-    elif console.is_terminal:
+        return
+    if console.is_terminal:
         encoded.show(console)
+    tell_of_ignored(encoded.name, encoded.ignored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ def record(encoded: Encoded) -> dict[str, Any]:
 
 
 class Progress:
-    """A table on the terminal that grows with every checkpoint; in a pipe, nothing."""
+    """A table on the terminal that grows with every checkpoint; in a pipe, only what is left out."""
 
     def __init__(self, paths: list[Path]) -> None:
         self._console = standard_error()
@@ -181,16 +183,14 @@ class Progress:
 
     def show(self, encoded: Encoded) -> None:
         """Add the row of a checkpoint, and the files of its folder that the stream does not carry."""
-        if not self._console.is_terminal:
-            return
         entry = encoded.entry
-        self._table.row(
-            entry.name or "",
-            count(entry.step),
-            count(entry.n_bytes),
-            decimal(entry.bits_per_weight, 3),
-            decimal(entry.ratio, 2, "x"),
-            style="cyan" if entry.is_keyframe else "",
-        )
-        for name in encoded.ignored:
-            self._console.print(Text(f"  not carried: {printable(name)}", style="yellow"))
+        if self._console.is_terminal:
+            self._table.row(
+                entry.name or "",
+                count(entry.step),
+                count(entry.n_bytes),
+                decimal(entry.bits_per_weight, 3),
+                decimal(entry.ratio, 2, "x"),
+                style="cyan" if entry.is_keyframe else "",
+            )
+        tell_of_ignored(entry.name or "", encoded.ignored)

@@ -31,6 +31,13 @@ def tell_of_torn_tail(n_bytes: int) -> None:
         )
 
 
+def tell_of_ignored(name: str, ignored: Sequence[str]) -> None:
+    """Say on stderr which files that lie beside a checkpoint do not go where it goes."""
+    if ignored:
+        words = printable(f"{name}: not carried: {', '.join(ignored)}")
+        standard_error().print(Text(words, style="yellow"))
+
+
 def busy(console: Console, words: str) -> AbstractContextManager[object]:
     """Show on a terminal that something goes on; in a pipe, nothing."""
     return console.status(Text(printable(words))) if console.is_terminal else nullcontext()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,18 @@ def refuse_json_on_stdout(as_json: bool, output: str) -> None:
     """
     if as_json and output == STDOUT:
         raise click.UsageError("--json and '-o -' both want stdout.")
+
+
+def refuse_terminal(output: str) -> None:
+    """Keep bytes from being shown as text.
+
+    Raises
+    ------
+    click.UsageError
+        They would go to a terminal.
+    """
+    if output == STDOUT and sys.stdout.isatty():
+        raise click.UsageError("'-o -' writes bytes, which are nothing for a terminal: give it a pipe or a file.")
 
 
 def refuse_what_is_no_stream(path: Path) -> None:

@@ -11,7 +11,7 @@ from incnnr.cli.options import encoder_options, encoding_options, json_option
 from incnnr.cli.output import standard_error, standard_output
 from incnnr.cli.reports import print_report
 from incnnr.cli.signals import stop_requests
-from incnnr.cli.targets import refuse_json_on_stdout, writing
+from incnnr.cli.targets import refuse_json_on_stdout, refuse_terminal, writing
 from incnnr.watch import Failed, FolderMissing, Watcher
 
 STREAM_HELP = "The stream: created, or continued where it ends; '-' is stdout."
@@ -53,6 +53,7 @@ def watch(
     for all that happens. SIGINT or SIGTERM ends it after the update in hand.
     """
     refuse_json_on_stdout(as_json, output)
+    refuse_terminal(output)
     with (
         stop_requests() as stop,
         writing(output, "a", keyframe_every=keyframe_every, **encoder_options(**knobs)) as target,
