@@ -17,6 +17,8 @@
       ModelMismatchError(ValueError)  .name .expected .actual
       CheckpointError(OSError)        .path
 
+``PatternWarning(UserWarning)`` stands beside the tree: nothing failed.
+
 Wrong types of arguments stay ``TypeError`` and impossible values ``ValueError``, as everywhere in Python.
 """
 
@@ -149,6 +151,10 @@ class CheckpointError(IncnnrError, OSError):
     def __init__(self, path: str | Path, message: str) -> None:
         self.path = Path(path)
         super().__init__(f"{path}: {message}")
+
+
+class PatternWarning(UserWarning):
+    """A pattern of ``max_error`` or ``qp`` matches no tensor: it is misspelt, or meant for another model."""
 
 
 class located:  # noqa: N801 -- a with block reads better so; a generator would take three times as long

@@ -201,6 +201,13 @@ def test_the_first_pattern_that_matches_chooses_the_bound(folder: Path, tmp_path
         assert not (stream[-1]["layer.weight"] == original["layer.weight"]).all()
 
 
+def test_a_pattern_that_matches_no_tensor_gets_one_line(folder: Path, tmp_path: Path) -> None:
+    knobs = ["--max-error", "*.bais=none", "--max-error", "*=1e-3"]
+    result = run("encode", folder, "-o", tmp_path / "run.incnnr", *knobs)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "Warning: pattern '*.bais' matches no tensor\n"
+
+
 def test_qp_makes_updates_smaller(folder: Path, tmp_path: Path) -> None:
     run("encode", folder, "-o", tmp_path / "exact.incnnr")
     run("encode", folder, "-o", tmp_path / "coarse.incnnr", "--qp", "-20")

@@ -4,7 +4,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from incnnr import Decoder, Encoder
+from incnnr import Decoder, Encoder, nnc
+from incnnr.errors import PatternWarning
 from tests.weights import FLOATS, exact, random_array, trained
 
 SPECIAL = [0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf, 1e38, -1e38, 1e-45, 6e4, 1.0]
@@ -149,3 +150,30 @@ def test_a_resumed_encoder_may_use_another_knob():
 def test_impossible_options_are_refused(options, error):
     with pytest.raises(error):
         Encoder(**options)
+
+
+def test_a_pattern_that_matches_no_tensor_is_a_warning_of_the_first_whole_checkpoint(recwarn):
+    weights = {"fc.bias": np.ones(3), "fc.weight": np.ones((3, 3))}
+    encoder = Encoder(base=weights, max_error={"*.bais": None, "conv.*": 1e-3, "fc.*": 1e-2, "*": 1e-4})
+    encoder.encode({"fc.bias": np.zeros(3)}, partial=True)
+    assert not recwarn.list
+    for _ in range(2):
+        encoder.encode(weights)
+    assert [str(warning.message) for warning in recwarn] == [
+        f"pattern {pattern!r} matches no tensor" for pattern in ("*.bais", "conv.*")
+    ]
+    assert all(warning.category is PatternWarning for warning in recwarn)
+
+
+def test_a_warning_that_is_made_an_error_leaves_the_encoder_where_it_was():
+    weights = {"fc.bias": np.ones(3)}
+    encoder = Encoder(qp={"*.bais": -20, "*": None})
+    for _ in range(2):
+        with pytest.raises(PatternWarning):
+            encoder.encode(weights)
+        assert encoder.position is None
+
+
+def test_a_bitstream_of_its_own_warns_of_patterns_too():
+    with pytest.warns(PatternWarning, match="conv"):
+        nnc.encode({"w": np.ones(3)}, qp={"conv.*": None, "*": -20})

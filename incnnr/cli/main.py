@@ -11,7 +11,7 @@ from incnnr.cli.demo import demo
 from incnnr.cli.encode import encode
 from incnnr.cli.follow import follow
 from incnnr.cli.inspect import inspect
-from incnnr.cli.output import printable
+from incnnr.cli.output import printable, warnings_in_one_line
 from incnnr.cli.replay import replay
 from incnnr.cli.signals import sigterm_unwinds
 from incnnr.cli.thin import thin
@@ -32,7 +32,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; exit status 1 means that the data is at fault, 2 that the command line is."""
         try:
-            with sigterm_unwinds():
+            with sigterm_unwinds(), warnings_in_one_line():
                 return super().invoke(ctx)
         except BrokenPipeError:
             raise  # the reader of our output has seen enough: click ends without a word

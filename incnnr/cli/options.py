@@ -111,7 +111,8 @@ ENCODING_OPTIONS = (
         type=KnobValue(float),
         multiple=True,
         help="Allow every weight to be off by this much, and no more. Without a knob all weights are exact. "
-        "May be repeated as PATTERN=VALUE, such as '*.bias=none': the first match wins.",
+        "May be repeated as PATTERN=VALUE, such as '*.bias=none': the first match wins, "
+        "and one that matches nothing gets a warning.",
     ),
     click.option(
         "--qp",

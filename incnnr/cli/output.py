@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import click
 from rich.console import Console
 from rich.text import Text
+
+from incnnr.errors import PatternWarning
 
 
 def standard_output() -> Console:
@@ -36,6 +39,19 @@ def tell_of_ignored(name: str, ignored: Sequence[str]) -> None:
     if ignored:
         words = printable(f"{name}: not carried: {', '.join(ignored)}")
         standard_error().print(Text(words, style="yellow"))
+
+
+@contextmanager
+def warnings_in_one_line() -> Iterator[None]:
+    """Print warnings on stderr as one line each, and those of patterns every time."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        standard_error().print(Text(printable("Warning: " + " ".join(str(message).split())), style="yellow"))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", PatternWarning)
+        warnings.showwarning = show
+        yield
 
 
 def busy(console: Console, words: str) -> AbstractContextManager[object]:

@@ -37,7 +37,8 @@ class Encoder:
         Weights that the other side already holds; no keyframe is sent.
     max_error : float or mapping of pattern to float or None, optional
         Bound of |decoded - given| for every weight of every update. Of shell-style patterns of tensor names the first
-        that matches counts; None, like no match, means lossless.
+        that matches counts; None, like no match, means lossless. Patterns that match no tensor of the first whole
+        checkpoint are a `PatternWarning`.
     qp : int or mapping of pattern to int or None, optional
         The standard's quantisation parameter instead: a step size of 2**(qp / 4), interpolated in between.
     profile : {'incnnr', 'iso'}
@@ -100,6 +101,7 @@ class Encoder:
         self._pending: CodecState | None = None
         self._shared: frozenset[str] = frozenset()
         self._last_sequence = self._state.position.sequence if self._state else -1
+        self._knows_names = False
 
     @classmethod
     def resume(cls, decoder: Decoder, **options: object) -> Encoder:
@@ -284,6 +286,9 @@ class Encoder:
         if keyframe and partial:
             raise ValueError("a keyframe cannot be partial")
         given = self._given(weights)
+        if not self._knows_names and not partial:
+            self._quality.warn_of_unmatched(given)
+            self._knows_names = True
         over = {k: v.data for k, v in own.items() if k in given and given[k].type == v.spec.type}
         for data in over.values():
             data.flags.writeable = True

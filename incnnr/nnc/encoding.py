@@ -25,7 +25,7 @@ from incnnr.nnc.syntax import (
     SyntaxUnit,
     Topology,
 )
-from incnnr.quantization import Knob
+from incnnr.quantization import Knob, warn_of_unmatched
 
 
 def encode(  # noqa: PLR0913 - one keyword for each choice, as the reference software has them
@@ -56,7 +56,8 @@ def encode(  # noqa: PLR0913 - one keyword for each choice, as the reference sof
     qp : int or mapping of pattern to int or None
         Quantisation parameter: the step size is ``2**(qp / 2**qp_density)``, interpolated between powers of two. Of
         shell-style patterns of tensor names the first that matches counts; None, like no match, sends float32 as it is.
-        It is raised where levels would not fit 32 bits.
+        It is raised where levels would not fit 32 bits. A pattern that matches no tensor is a `PatternWarning`, unless
+        this is an update.
     qp_density : int
         0 to 7.
     dq : bool
@@ -113,6 +114,8 @@ def encode(  # noqa: PLR0913 - one keyword for each choice, as the reference sof
     ([0, 1, 2], True)
     """
     settings = Settings(qp, qp_density, dq, lambda_scale, scan_order, opt_qp, bit_depth, codebook, predict, device_id)
+    if state is None:
+        warn_of_unmatched(qp, tensors.keys())
     data, after = encode_bitstream(tensors, settings, blocks, topology, state, checked_threads(threads))
     if state is not None:
         state.nodes, state.shapes, state.updates = after.nodes, after.shapes, after.updates

@@ -12,6 +12,7 @@ from incnnr.quantization.quality import (
     check_relative_errors,
     choice,
     representable_step,
+    warn_of_unmatched,
 )
 from incnnr.quantization.step_sizes import (
     QP_DENSITY,
@@ -47,4 +48,5 @@ __all__ = [
     "representable_step",
     "smallest_qp",
     "step_size_of_qp",
+    "warn_of_unmatched",
 ]

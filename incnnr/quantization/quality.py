@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from fnmatch import fnmatchcase
@@ -12,6 +13,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from incnnr.errors import PatternWarning
 from incnnr.quantization.step_sizes import step_size_of_qp
 from incnnr.tensors import Kind, TensorType
 
@@ -137,6 +139,11 @@ class Quality:
         """How many bytes an update may take, if that is what was asked for."""
         return next((int(value) for value in _values(self.target_bytes)), None)
 
+    def warn_of_unmatched(self, names: Collection[str]) -> None:
+        """Warn of patterns that match none of the names."""
+        for knob in (self.max_error, self.relative_error, self.qp, self.target_bytes):
+            warn_of_unmatched(knob, names)
+
     def tolerance(self, name: str, tensor: TensorType) -> Tolerance:
         """Return what holds for one tensor; exact where its dtype has no fractions or is an 8-bit float."""
         if not tensor.is_lossy_capable:
@@ -190,6 +197,23 @@ def choice(knob: Knob, name: str) -> float | int | None:
     if not isinstance(knob, Mapping):
         return knob
     return next((value for pattern, value in knob.items() if fnmatchcase(name, pattern)), None)
+
+
+def warn_of_unmatched(knob: Knob, names: Collection[str]) -> None:
+    """Warn of each pattern that matches none of the names: it is misspelt, or meant for another model.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     warn_of_unmatched({"*.bais": None, "*": -32}, ["fc.bias", "fc.weight"])
+    >>> print(caught[0].message)
+    pattern '*.bais' matches no tensor
+    """
+    for pattern in knob if isinstance(knob, Mapping) else ():
+        if not any(fnmatchcase(name, pattern) for name in names):
+            warnings.warn(f"pattern {pattern!r} matches no tensor", PatternWarning, stacklevel=2)
 
 
 def representable_step(step_size: float, tensor: TensorType) -> float:
