@@ -9,6 +9,7 @@ Buffer = Bytes | bytes | memoryview
 
 CONTEXT_BYTES: Final[int]
 MOST_MEANS: Final[int]
+HAS_WIDE_VECTORS: Final[bool]
 
 class Segment:
     """One slice to code; arrays are one-dimensional and contiguous, as `core.h` describes them."""

@@ -192,6 +192,10 @@ struct NncQuantization {
 // n_threads.
 Status quantize_nnc(NncQuantization* jobs, size_t n_jobs, unsigned n_threads);
 
+// Whether loops use vectors of 64 bytes, which no result depends on: where the processor has them, unless there is an
+// environment variable INCNNR_NO_WIDE_VECTORS. Found out once.
+bool has_wide_vectors();
+
 uint64_t xxh64(const uint8_t* data, size_t n_bytes, uint64_t seed);
 
 }  // namespace incnnr

@@ -1,16 +1,15 @@
 #include "wide_vectors.h"
 
+#include "core.h"
+
 #if defined(__x86_64__)
 
 #include <immintrin.h>
 
+#include <cstdlib>
+
 namespace incnnr {
 namespace {
-
-bool has_wide_vectors() {
-    static const bool has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
-    return has;
-}
 
 [[gnu::target("avx512f")]] __m512i sums_up_to_each(__m512i x) {
     const __m512i zero = _mm512_setzero_si512();
@@ -51,6 +50,12 @@ bool has_wide_vectors() {
 
 }  // namespace
 
+bool has_wide_vectors() {
+    static const bool has =
+        std::getenv("INCNNR_NO_WIDE_VECTORS") == nullptr && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
+    return has;
+}
+
 unsigned wind_wide(const uint16_t* classes, unsigned n, const uint32_t* hazards, uint32_t* times, uint32_t& time) {
     return has_wide_vectors() ? wind_in_sixteens(classes, n, hazards, times, time) : 0;
 }
@@ -65,6 +70,7 @@ unsigned compare_wide(const uint8_t* from, const uint8_t* to, unsigned n, uint64
 
 namespace incnnr {
 
+bool has_wide_vectors() { return false; }
 unsigned wind_wide(const uint16_t*, unsigned, const uint32_t*, uint32_t*, uint32_t&) { return 0; }
 unsigned compare_wide(const uint8_t*, const uint8_t*, unsigned, uint64_t*) { return 0; }
 
