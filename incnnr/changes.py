@@ -1,9 +1,11 @@
-"""Which elements of a tensor an update changed."""
+"""Which elements of a tensor an update changed, and by how much."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,6 +54,33 @@ def changed_bits(before: NDArray[np.uint8], after: NDArray[np.uint8], unit_bytes
     if not before.size:
         return np.zeros(0, np.uint8)
     return np.packbits((before != after).reshape(-1, unit_bytes).any(axis=1), bitorder="little")
+
+
+def difference_of(after: NDArray[Any], before: NDArray[Any]) -> NDArray[Any]:
+    """Subtract two arrays of one type, as `Model.difference` says.
+
+    Examples
+    --------
+    >>> difference_of(np.array([1, 2], np.uint8), np.array([2, 2], np.uint8))
+    array([255,   0], dtype=uint8)
+    >>> difference_of(np.array([True, False]), np.array([False, True]))
+    array([ 1, -1], dtype=int8)
+    """
+    dtype = _dtype_of_differences(after.dtype)
+    with np.errstate(all="ignore"):  # infinities, and signalling NaNs
+        return np.asarray(np.subtract(after.astype(dtype, copy=False), before.astype(dtype, copy=False)))
+
+
+def _dtype_of_differences(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    if dtype.kind == "b":
+        return np.dtype(np.int8)
+    if dtype.kind in "iuc":
+        return dtype.newbyteorder("=")
+    try:
+        ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+    except ValueError:
+        raise TypeError(f"values of dtype {dtype} have no differences") from None
+    return np.promote_types(np.float32, dtype)
 
 
 def _ones(bits: NDArray[np.uint8], n_bits: int) -> NDArray[np.int64]:

@@ -14,7 +14,8 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from incnnr.changes import Change
+from incnnr.changes import Change, difference_of
+from incnnr.errors import ModelMismatchError
 
 if TYPE_CHECKING:
     from incnnr.position import Position
@@ -345,6 +346,51 @@ class Model(Mapping[str, Array]):
             if name in self._changes:
                 indices = self._changes[name].indices(tensor.n_elements, tensor.numpy_dtype.itemsize)
                 yield name, indices, self[name].reshape(-1)[indices]
+
+    def difference(self, name: str, since: Mapping[str, object]) -> Array:
+        """Subtract what one tensor was from what it is, for those who average updates or look at them.
+
+        Updates are coded as something else, and nobody keeps what was before, so say since when: a Model of the same
+        decoder shares the arrays of all tensors that did not change, and keeping the newest alone costs nothing more.
+
+        Parameters
+        ----------
+        name : str
+            The tensor.
+        since : mapping of str to array
+            The weights before: an earlier Model (one update ago or many), the ``base``, or a checkpoint. A Model whose
+            weights are in arrays given as ``into`` shows what is in them by now, so nothing changed since.
+
+        Returns
+        -------
+        numpy.ndarray
+            New, of the tensor's shape. Of floats, the difference of the values in float32 (float64 and longer in their
+            own dtype), rounded once; of complex numbers and integers in their dtype, for integers wrapped around; of
+            bool in int8.
+
+        Raises
+        ------
+        KeyError
+            The model has no such tensor.
+        ModelMismatchError
+            `since` does not, or has one of another dtype or shape.
+        TypeError
+            Of its dtype there are no differences.
+
+        Examples
+        --------
+        >>> from incnnr.incremental import Decoder, Encoder
+        >>> encoder, decoder = Encoder(), Decoder()
+        >>> before = decoder.decode(encoder.encode({"w": np.zeros(3, np.float16)}))
+        >>> model = decoder.decode(encoder.encode({"w": np.array([0, 0.5, 0], np.float16)}))
+        >>> model.difference("w", since=before)
+        array([0. , 0.5, 0. ], dtype=float32)
+        """
+        tensor, _ = self._tensors[name]
+        before = as_array(since[name]) if name in since else None
+        if before is None or type_of(before) != tensor:
+            raise ModelMismatchError(name, expected=tensor, actual=None if before is None else type_of(before))
+        return difference_of(self[name], before)
 
     def to_torch(self) -> dict[str, Any]:
         """Copy the weights into writable torch tensors, ready for ``load_state_dict``."""
