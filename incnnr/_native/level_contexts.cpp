@@ -25,8 +25,8 @@ void LevelContexts::reset() {
         const uint32_t middle = middle_of(expectation);
         for (unsigned state = 0; state < 8; ++state) {
             Flags& of_state = flags[expectation][state];
-            of_state.significant = context_for(middle, state & 1 ? 800 : 1600);
-            of_state.greater_than_1 = context_for(middle, 3000);
+            of_state.significant = context_for(middle, state & 1 ? 300 : 2400);
+            of_state.greater_than_1 = context_for(middle, 4000);
             of_state.greater_than_2 = context_for(middle, 3000);
         }
     }

@@ -41,7 +41,7 @@ struct Learner {
 // Where the trellis is still undecided, as good a guess as any of what a weight becomes.
 int32_t likely_level(float scaled) {
     const float magnitude = std::fabs(scaled);
-    return magnitude < 1.25f ? 0 : static_cast<int32_t>(magnitude + 0.5f);
+    return magnitude < 0.95f ? 0 : static_cast<int32_t>(magnitude + 0.5f);
 }
 
 }  // namespace

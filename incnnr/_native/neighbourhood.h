@@ -19,7 +19,7 @@ public:
     unsigned expectation() const {
         const uint16_t* up = &magnitudes_[next_];
         const uint32_t near = 2 * before_[0] + before_[1] + before_[2] + 2u * up[1] + up[0] + (above_ > 2 ? up[2] : 0u);
-        const uint32_t sum = 768 * near + 19 * (columns_[column_] + row_) + (moved_ ? moved_[next_] : 0);
+        const uint32_t sum = 768 * near + 24 * (columns_[column_] + row_) + (moved_ ? moved_[next_] : 0);
         const uint32_t scaled = sum >> 8;
         if (scaled == 0) return 0;
         const unsigned octave = 31 - static_cast<unsigned>(__builtin_clz(scaled));
