@@ -17,7 +17,11 @@ inline int32_t level_of(int32_t index, unsigned state) {
 
 inline constexpr uint8_t target_of[8][2] = {{0, 2}, {7, 5}, {1, 3}, {6, 4}, {2, 0}, {5, 7}, {3, 1}, {4, 6}};  // [state][parity]
 
-inline unsigned state_behind(unsigned state, int32_t index, bool dependent) { return dependent ? target_of[state][index & 1] : 0; }
+// Other than in dependent quantization the state never changes: it is one whose zeros do not begin a rest.
+constexpr unsigned independent_state = 2;
+
+inline unsigned first_state(bool dependent) { return dependent ? 0 : independent_state; }
+inline unsigned state_behind(unsigned state, int32_t index, bool dependent) { return dependent ? target_of[state][index & 1] : state; }
 
 // Expectations, in half octaves.
 constexpr unsigned n_expectations = 32;

@@ -10,7 +10,7 @@
 namespace incnnr {
 namespace {
 
-constexpr float price_of_a_bit = 0.5f;  // in squared steps
+constexpr float price_of_a_bit = 0.5f;  // in squared steps  // in squared steps  // in squared steps  // in squared steps
 constexpr int32_t most_scale = 1 << 14;
 
 // 1 at scale 0, twice as much every 128, linear in between: the standard's step sizes at qp_density 7.
@@ -212,7 +212,7 @@ private:
     template <class Coder>
     void code_levels(Coder& coder) {
         Neighbourhood around = neighbourhood();
-        unsigned state = 0;
+        unsigned state = first_state(header_.dependent);
         for (size_t i = 0; i < size(); ++i) {
             int32_t index = Coder::is_encoder ? indices_[i] : 0;
             index = code_index(coder, contexts_, around.expectation(), state, index);
@@ -302,7 +302,7 @@ private:
     double squared_error_at(int32_t scale) {
         choose_indices(scale);
         double sum = 0;
-        unsigned state = 0;
+        unsigned state = first_state(header_.dependent);
         for (size_t i = 0; i < size(); ++i) {
             const Word got = reconstructed(i, reference(i), level_of(indices_[i], state));
             const Word wanted = N::load(segment_.source, i);
