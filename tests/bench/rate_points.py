@@ -38,9 +38,25 @@ class Point:
     accuracies: tuple[float, ...] = ()
 
 
+_BROADCAST_QP = -64
+
+
 def sides(chain: Chain, options: dict[str, Any]) -> tuple[incnnr.Encoder, incnnr.Decoder]:
-    """Make both sides of a chain."""
-    return incnnr.Encoder(base=chain.base, **options), incnnr.Decoder(base=chain.base)
+    """Make both sides of a chain; those of an uplink have seen the last broadcast update, if there was one.
+
+    That is coded so finely that its error does not matter, and not counted.
+    """
+    if chain.before is None or options.get("profile") == "iso":
+        return incnnr.Encoder(base=chain.base, **options), incnnr.Decoder(base=chain.base)
+    server, client = incnnr.Decoder(base=chain.before), incnnr.Decoder(base=chain.before)
+    broadcast = incnnr.Encoder(base=chain.before, qp=_BROADCAST_QP, **_without_knob(options)).encode(chain.base)
+    server.decode(broadcast)
+    client.decode(broadcast)
+    return incnnr.Encoder.resume(client, **options), server
+
+
+def _without_knob(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key != "qp"}
 
 
 def coded_by_us(chain: Chain, options: dict[str, Any]) -> Coded:
