@@ -1,6 +1,7 @@
 // Python's view of the kernels: checks sizes, keeps arrays alive, releases the GIL.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/vector.h>
 
 #include <cstdlib>
@@ -405,6 +406,12 @@ NB_MODULE(_core, m) {
     m.def("reset_contexts", &reset_contexts, nb::arg("contexts"));
     m.def("contexts_bytes", &contexts_bytes, nb::arg("kind"), nb::arg("coding"));
     m.def("reset_slice_contexts", &reset_slice_contexts, nb::arg("kind"), nb::arg("coding"), nb::arg("contexts"));
+    m.def("squared_distance", [](unsigned kind, ReadOnlyBytes a, std::optional<ReadOnlyBytes> b) {
+        const size_t n_elements = a.size() / incnnr::element_bytes(static_cast<incnnr::Kind>(kind));
+        if (b && b->size() != a.size()) throw nb::value_error("arrays differ in size");
+        nb::gil_scoped_release unlocked;
+        return incnnr::squared_distance(static_cast<incnnr::Kind>(kind), n_elements, a.data(), b ? b->data() : nullptr);
+    }, nb::arg("kind"), nb::arg("a"), nb::arg("b").none());
     m.def("means_bytes", [](unsigned kind, unsigned n_means, size_t n_elements) {
         return incnnr::means_bytes(static_cast<incnnr::Kind>(kind), n_means, n_elements);
     }, nb::arg("kind"), nb::arg("n_means"), nb::arg("n_elements"));

@@ -80,7 +80,7 @@ struct Segment {
     double step_size;          // between the levels that dependent quantization chooses from
     // Coding::quantized, encoding only:
     Search search;
-    int32_t scale;             // of the step: 128 doubles it
+    int32_t scale;             // of the step: 1024 double it
     double max_error;          // bound of |result - source|; infinity for none
     double relative_error;     // 0, or the bound of the error's part of the difference, in rms: `scale` is then ignored
     // Filled in:
@@ -110,6 +110,9 @@ Status decode_codewords(Codeword* codewords, size_t n_codewords, unsigned n_thre
 // source and, with Coding::quantized, step and bounds are read; with Coding::quantized the errors of leaving it as it is are
 // filled in. Intra segments are always changed.
 void find_changed(Segment* segments, size_t n_segments, bool* changed, unsigned n_threads);
+
+// The sum of squared differences of finite elements of a kind that can be quantized; null for zeros.
+double squared_distance(Kind kind, size_t n_elements, const uint8_t* a, const uint8_t* b);
 
 // Adaptive flags, one per slice. Flag i uses contexts[2 * last_flags[i] + flags[i - 1]]. The encoder allocates `bytes`,
 // which the caller releases with free().

@@ -11,15 +11,16 @@ namespace incnnr {
 namespace {
 
 constexpr float price_of_a_bit = 0.5f;  // in squared steps  // in squared steps  // in squared steps  // in squared steps
-constexpr int32_t most_scale = 1 << 14;
+constexpr int32_t scales_per_octave = 1024;
+constexpr int32_t most_scale = scales_per_octave << 7;
 
-// 1 at scale 0, twice as much every 128, linear in between: the standard's step sizes at qp_density 7.
-double multiplier(int32_t scale) { return std::ldexp(128 + (scale & 127), (scale >> 7) - 7); }
+// 1 at scale 0, twice as much every octave, linear in between, as the standard's step sizes are.
+double multiplier(int32_t scale) { return std::ldexp(scales_per_octave + (scale & (scales_per_octave - 1)), (scale >> 10) - 10); }
 
 // The greatest scale with no more than this multiplier.
 int32_t scale_of(double wanted) {
     const int octave = std::ilogb(wanted);
-    return octave * 128 + static_cast<int32_t>((std::ldexp(wanted, -octave) - 1) * 128);
+    return octave * scales_per_octave + static_cast<int32_t>((std::ldexp(wanted, -octave) - 1) * scales_per_octave);
 }
 
 template <Kind kind>
@@ -288,12 +289,12 @@ private:
         if (!(energy > 0) || !std::isfinite(energy)) return contexts_.scale;
         int32_t low = -most_scale, high = most_scale;  // within, beyond
         int32_t scale = scale_of(1.5 * std::sqrt(allowed / static_cast<double>(size())) / segment_.step_size);
-        for (int attempt = 0; attempt < 12 && high - low > 8; ++attempt) {
+        for (int attempt = 0; attempt < 12 && high - low > scales_per_octave / 16; ++attempt) {
             const double error = squared_error_at(scale);
             (error <= allowed ? low : high) = scale;
-            const int32_t guess = scale + (error > 0 ? std::clamp(scale_of(std::sqrt(allowed / error)), -512, 512) : 512);
+            const int32_t guess = scale + (error > 0 ? std::clamp(scale_of(std::sqrt(allowed / error)), -4096, 4096) : 4096);
             const bool bracketed = low > -most_scale && high < most_scale;
-            scale = bracketed ? std::clamp(guess, low + (high - low) / 8, high - (high - low + 7) / 8) : guess + (error <= allowed ? 6 : -6);
+            scale = bracketed ? std::clamp(guess, low + (high - low) / 8, high - (high - low + 7) / 8) : guess + (error <= allowed ? 48 : -48);
             scale = std::clamp(scale, -most_scale, most_scale);
         }
         return low;
@@ -373,6 +374,19 @@ Status decode_quantized(Decoder& coder, Segment& segment) {
 
 bool quantization_changes(Segment& segment) {
     return with_real_kind(segment.kind, [&](auto kind) { return any_moves<kind()>(segment); });
+}
+
+double squared_distance(Kind kind, size_t n_elements, const uint8_t* a, const uint8_t* b) {
+    return with_real_kind(kind, [&](auto constant) {
+        constexpr Kind real_kind = constant();
+        const auto value = [&](const uint8_t* of, size_t i) { return of ? static_cast<double>(RealOf<real_kind>::value(NumberOf<real_kind>::load(of, i))) : 0.0; };
+        double sum = 0;
+        for (size_t i = 0; i < n_elements; ++i) {
+            const double difference = value(a, i) - value(b, i);
+            if (std::isfinite(difference)) sum += difference * difference;
+        }
+        return sum;
+    });
 }
 
 size_t means_bytes(Kind kind, unsigned n_means, size_t n_elements) { return n_means * n_elements * mean_bytes(kind); }

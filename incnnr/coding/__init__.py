@@ -1,6 +1,6 @@
 """Slices of tensors to codewords and back: the only caller of the native coders."""
 
-from incnnr.coding.codewords import Coding, Segment, decode, encode, find_changed, trim_memory, xxh64
+from incnnr.coding.codewords import Coding, Segment, decode, encode, find_changed, squared_distance, trim_memory, xxh64
 from incnnr.coding.contexts import (
     MOST_MEANS,
     contexts_bytes,
@@ -35,6 +35,7 @@ __all__ = [
     "history_bytes",
     "means_bytes",
     "slice_elements",
+    "squared_distance",
     "trim_memory",
     "xxh64",
 ]

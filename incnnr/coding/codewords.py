@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 from incnnr import _core
-from incnnr._core import Segment, find_changed, trim_memory, xxh64
+from incnnr._core import Segment, find_changed, squared_distance, trim_memory, xxh64
 from incnnr.errors import CorruptError, LimitExceededError
 
-__all__ = ["Coding", "Segment", "decode", "encode", "find_changed", "trim_memory", "xxh64"]
+__all__ = ["Coding", "Segment", "decode", "encode", "find_changed", "squared_distance", "trim_memory", "xxh64"]
 
 
 class Coding(IntEnum):

@@ -11,42 +11,57 @@ from incnnr.errors import StateError
 from incnnr.incremental.chunks import UpdateChunks
 from incnnr.incremental.decoder import Decoder
 from incnnr.incremental.encoding import Encoded, Given, Units, encode_update
+from incnnr.incremental.goals import as_close_as, at_scale, first_keyframe, likely_scale, scale_within
 from incnnr.incremental.revision import UNIT_BYTES
 from incnnr.incremental.standard_encoding import encode_bitstream
-from incnnr.incremental.state import CodecState, Memory, TensorState, base_state
+from incnnr.incremental.state import Bytes, CodecState, Memory, TensorState, base_state
 from incnnr.incremental.update import Update
 from incnnr.limits import DEFAULT_LIMITS
 from incnnr.position import Position
-from incnnr.quantization import Knob, Quality, Search
+from incnnr.quantization import Knob, Quality, Search, check_relative_errors
 from incnnr.tensors import TensorType, as_array, bytes_of, type_of
 
 Profile = Literal["incnnr", "iso"]
 Effort = Literal["fast", "default", "small"]
+_NOTHING: Mapping[str, Bytes] = {}
 _ENCODINGS = {"incnnr": encode_update, "iso": encode_bitstream}
 
 
 class Encoder:
     """Code checkpoints as one keyframe and then updates.
 
-    The first call of `encode` makes a keyframe unless `base` is given. Lossless unless `max_error` or `qp` says
-    otherwise.
+    The first call of `encode` makes a keyframe unless `base` is given. Lossless unless one of `max_error`,
+    `relative_error`, `qp` and `target_bytes` says otherwise. Each of them is a number, or a mapping of shell-style
+    patterns of tensor names to numbers: the first that matches counts; None, like no match, means lossless.
 
     Parameters
     ----------
     base : mapping of str to array, optional
         Weights that the other side already holds; no keyframe is sent.
     max_error : float or mapping of pattern to float or None, optional
-        Bound of |decoded - given| for every weight of every update. Of shell-style patterns of tensor names the first
-        that matches counts; None, like no match, means lossless. Patterns that match no tensor of the first whole
-        checkpoint are a `PatternWarning`.
+        Bound of |decoded - given| for every weight of every update.
+    relative_error : float or mapping of pattern to float or None, optional
+        Part of a tensor's difference that may be lost, from 0.00001 to below 1: the root mean square of decoded - given
+        is at most so many times that of given - held, in every tensor and update.
     qp : int or mapping of pattern to int or None, optional
-        The standard's quantisation parameter instead: a step size of 2**(qp / 4), interpolated in between.
+        The standard's quantisation parameter: a step size of 2**(qp / 4), interpolated in between.
+    target_bytes : int or mapping of pattern to int or None, optional
+        Most bytes of an update that is no keyframe; it has the least error that fits, with one step size for all
+        tensors that may change. In a mapping all numbers are the same. The update is coded some ten times to find it.
+    keyframe_error : float or mapping of pattern to float or None, optional
+        With `relative_error` or `target_bytes`: what part of the weights themselves the first keyframe may lose, in
+        root mean square; lossless by default. Later keyframes have the errors that an update would have had.
+    prediction_memory : int
+        How many running means of past updates both sides keep to predict lossy updates from, 0 to 2: each takes as many
+        bytes as the tensors that may change (half as many for float64). They cost nothing where nothing is lossy.
     profile : {'incnnr', 'iso'}
         ``'iso'`` makes every update a bitstream of ISO/IEC 15938-17, edition 2, that other decoders can read; see the
         notes. It needs `max_error` or `qp`.
-    effort : {'default', 'small'}
-        How much to spend on exact coding. ``'small'`` also looks at what each weight did in earlier updates: some
-        percent fewer bytes, at somewhat less speed and with four bits of memory for each weight, on both sides.
+    effort : {'fast', 'default', 'small'}
+        How much to spend. ``'fast'`` rounds lossy weights one by one instead of searching the best of error and bytes
+        (`relative_error`, `qp`, `target_bytes`). ``'small'`` also looks at what each weight that is coded exactly did
+        in earlier updates: some percent fewer bytes, at somewhat less speed and with four bits of memory for each
+        weight, on both sides.
     threads : int, optional
         Threads of one call; default as many as there are cores for this process, at most 4. They do not change the
         bytes.
@@ -77,7 +92,7 @@ class Encoder:
     True
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one keyword for each thing a user may ask for
         self,
         *,
         base: Mapping[str, object] | None = None,
@@ -95,6 +110,8 @@ class Encoder:
         search = Search.DEAD_ZONE if effort == "fast" else Search.TRELLIS
         self._quality = Quality(max_error, relative_error, qp, target_bytes, search)
         self._encode = _encoding_of(profile, self._quality, effort, prediction_memory)
+        check_relative_errors("keyframe_error", keyframe_error)
+        self._keyframe_error = keyframe_error
         self._threads = checked_threads(threads)
         self._require_ack = require_ack
         self._state = None if base is None else base_state(base)
@@ -173,7 +190,8 @@ class Encoder:
         TypeError
             A name is not a string, or a value is not an array of numbers.
         ValueError
-            `keyframe` and `partial` together; a name or a shape that decoders refuse by default.
+            `keyframe` and `partial` together; a name or a shape that decoders refuse by default; `target_bytes` is less
+            than any update takes.
         UnsupportedError
             Profile ``iso``, and the standard has no place for a tensor: integers beyond 32 bits, doubles beyond what is
             allowed from any float32, numbers of other kinds.
@@ -285,15 +303,41 @@ class Encoder:
         """Start coding an update, over tensors of its `own` that keep their type."""
         if keyframe and partial:
             raise ValueError("a keyframe cannot be partial")
-        given = self._given(weights)
-        if not self._knows_names and not partial:
-            self._quality.warn_of_unmatched(given)
-            self._knows_names = True
+        given = self._with_goals(self._given(weights), keyframe=keyframe, partial=partial)
         over = {k: v.data for k, v in own.items() if k in given and given[k].type == v.spec.type}
         for data in over.values():
             data.flags.writeable = True
-        parent = None if keyframe else self._state
+        return self._start(None if keyframe else self._state, given, over=over, partial=partial)
+
+    def _start(
+        self,
+        parent: CodecState | None,
+        given: Mapping[str, Given],
+        *,
+        over: Mapping[str, Bytes] = _NOTHING,
+        partial: bool = False,
+    ) -> Units:
         return self._encode(parent, self._last_sequence, given, over=over, partial=partial, threads=self._threads)
+
+    def _with_goals(self, given: dict[str, Given], *, keyframe: bool, partial: bool) -> dict[str, Given]:
+        """Say of each tensor what was said of a whole update."""
+        if not self._quality.is_about_differences:
+            return given
+        if self._state is None:
+            return first_keyframe(given, self._keyframe_error, self._quality.search)
+        goals = given
+        if self._quality.most_bytes is not None:
+            goals = at_scale(given, self._scale_within(self._quality.most_bytes, given, partial=partial))
+        return as_close_as(_encoded(self._start(self._state, goals)).state.tensors, given) if keyframe else goals
+
+    def _scale_within(self, most_bytes: int, given: Mapping[str, Given], *, partial: bool) -> int:
+        state = self._state
+
+        def n_bytes_at(scale: int) -> int:
+            return _encoded(self._start(state, at_scale(given, scale), partial=partial)).stats.n_bytes
+
+        held = state.tensors if state else {}
+        return scale_within(n_bytes_at, most_bytes, likely_scale(given, held, most_bytes))
 
     def _settle(self, before: CodecState | None, encoded: Encoded) -> None:
         """Stand where an update led, or wait for its acknowledgement."""
@@ -315,6 +359,16 @@ class Encoder:
             _check(name, tensor)
             given[name] = Given(tensor, bytes_of(array), self._quality.tolerance(name, tensor))
         return given
+
+
+def _encoded(units: Units) -> Encoded:
+    """Code to the end what nobody needs the bytes of."""
+    while True:
+        try:
+            next(units)
+        except StopIteration as end:
+            encoded: Encoded = end.value
+            return encoded
 
 
 def _encoding_of(profile: str, quality: Quality, effort: str, prediction_memory: int) -> Callable[..., Units]:

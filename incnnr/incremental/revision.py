@@ -242,7 +242,7 @@ class Revision:
 
 
 def _goal(tolerance: Tolerance) -> dict[str, Any]:
-    """What the kernel aims at."""
+    """Tell the kernel what to aim at."""
     return {
         "search": tolerance.search,
         "scale": tolerance.scale,

@@ -14,8 +14,8 @@ from typing import Any
 import msgpack
 import zstandard
 
-from incnnr.errors import CorruptError, LimitExceededError, TruncatedError, UnsupportedError
 from incnnr.coding import MOST_MEANS
+from incnnr.errors import CorruptError, LimitExceededError, TruncatedError, UnsupportedError
 from incnnr.incremental.state import Memory, TensorSpec
 from incnnr.nnc.units import INCNNR_PROFILE, Unit, UnitType, pack_unit
 from incnnr.position import Position
@@ -26,6 +26,7 @@ FORMAT_VERSION = 3
 START = pack_unit(UnitType.STR, bytes([INCNNR_PROFILE]))
 _KEYFRAME = 1
 _WITH_HISTORY = 2
+_NOTHING = Memory()
 _MEANS_SHIFT = 2
 _MOST_ELEMENTS = 1 << 48  # also of an array without elements, were its empty dimensions 1
 
@@ -111,7 +112,7 @@ class Begin:
 
     sequence: int
     parent_chain: int | None
-    memory: Memory = Memory()
+    memory: Memory = _NOTHING
 
     @property
     def parent(self) -> Position | None:

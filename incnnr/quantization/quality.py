@@ -46,7 +46,7 @@ class Tolerance:
     search : Search
         How levels are chosen where nothing bounds the error of single weights.
     scale : int
-        What the step size is multiplied by: 128 doubles it.
+        What the step size is multiplied by: 1024 double it.
     """
 
     step_size: float
@@ -133,6 +133,11 @@ class Quality:
     def is_lossless(self) -> bool:
         """Whether no knob says anything."""
         return self.max_error is self.relative_error is self.qp is self.target_bytes is None
+
+    @property
+    def is_about_differences(self) -> bool:
+        """Whether what was asked for means nothing to a keyframe."""
+        return self.relative_error is not None or self.target_bytes is not None
 
     @property
     def most_bytes(self) -> int | None:
