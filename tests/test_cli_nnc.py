@@ -121,7 +121,7 @@ def test_inspect_reads_what_others_wrote(name: str) -> None:
         (["--qp", "-32"], "exists: --force replaces it"),
         (["--qp", "-32", "--append"], "is one bitstream"),
         (["--force"], "needs max_error or qp"),
-        (["--force", "--qp", "-32", "--max-error", "1"], "not both"),
+        (["--force", "--qp", "-32", "--max-error", "1"], "give one of"),
     ],
 )
 def test_what_a_bitstream_cannot_be_is_a_usage_error(bitstream: Path, checkpoint: Path, arguments, words: str) -> None:

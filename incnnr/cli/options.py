@@ -13,6 +13,7 @@ from incnnr.incremental import Encoder
 Command = TypeVar("Command", bound=Callable[..., Any])
 Value = float | int | None
 Knob = Value | dict[str, Value]
+KNOBS = ("max_error", "relative_error", "qp", "target_bytes")
 
 
 class KnobValue(click.ParamType[tuple[str | None, Value]]):
@@ -51,13 +52,7 @@ def knob(values: tuple[tuple[str | None, Value], ...], option: str) -> Knob:
     return {pattern: value for pattern, value in values if pattern is not None} or None
 
 
-def encoder_options(
-    max_error: tuple[tuple[str | None, Value], ...],
-    qp: tuple[tuple[str | None, Value], ...],
-    profile: str,
-    effort: str,
-    threads: int | None,
-) -> dict[str, Any]:
+def encoder_options(**given: Any) -> dict[str, Any]:
     """Return the keyword arguments of an `Encoder`, found good by making one.
 
     Raises
@@ -66,11 +61,7 @@ def encoder_options(
         The values are impossible, or do not go together.
     """
     options: dict[str, Any] = {
-        "max_error": knob(max_error, "--max-error"),
-        "qp": knob(qp, "--qp"),
-        "profile": profile,
-        "effort": effort,
-        "threads": threads,
+        name: knob(value, f"--{name.replace('_', '-')}") if name in KNOBS else value for name, value in given.items()
     }
     try:
         Encoder(**options)
@@ -121,6 +112,18 @@ ENCODING_OPTIONS = (
         help="Quantisation parameter of the standard (smaller is finer), instead of --max-error.",
     ),
     click.option(
+        "--relative-error",
+        type=KnobValue(float),
+        multiple=True,
+        help="Lose at most this part of every tensor's difference, in root mean square, instead of --max-error.",
+    ),
+    click.option(
+        "--target-bytes",
+        type=KnobValue(int),
+        multiple=True,
+        help="Make every update as good as fits into so many bytes, instead of --max-error; keyframes are exact.",
+    ),
+    click.option(
         "--profile",
         type=click.Choice(["incnnr", "iso"]),
         default="incnnr",
@@ -129,10 +132,11 @@ ENCODING_OPTIONS = (
     ),
     click.option(
         "--effort",
-        type=click.Choice(["default", "small"]),
+        type=click.Choice(["fast", "default", "small"]),
         default="default",
         show_default=True,
-        help="small spends time and memory, four bits for each weight, on smaller exact updates.",
+        help="fast does not search for the best of error and bytes. small spends time and memory, four bits for each "
+        "weight, on smaller exact updates.",
     ),
     keyframe_option,
     threads_option,

@@ -32,7 +32,8 @@ class Encoder:
 
     The first call of `encode` makes a keyframe unless `base` is given. Lossless unless one of `max_error`,
     `relative_error`, `qp` and `target_bytes` says otherwise. Each of them is a number, or a mapping of shell-style
-    patterns of tensor names to numbers: the first that matches counts; None, like no match, means lossless.
+    patterns of tensor names to numbers: the first that matches counts; None, like no match, means lossless. Patterns
+    that match no tensor of the first whole checkpoint are a `PatternWarning`.
 
     Parameters
     ----------
@@ -303,7 +304,11 @@ class Encoder:
         """Start coding an update, over tensors of its `own` that keep their type."""
         if keyframe and partial:
             raise ValueError("a keyframe cannot be partial")
-        given = self._with_goals(self._given(weights), keyframe=keyframe, partial=partial)
+        given = self._given(weights)
+        if not self._knows_names and not partial:
+            self._quality.warn_of_unmatched(given)
+            self._knows_names = True
+        given = self._with_goals(given, keyframe=keyframe, partial=partial)
         over = {k: v.data for k, v in own.items() if k in given and given[k].type == v.spec.type}
         for data in over.values():
             data.flags.writeable = True
@@ -381,6 +386,8 @@ def _encoding_of(profile: str, quality: Quality, effort: str, prediction_memory:
     if prediction_memory not in range(MOST_MEANS + 1):
         raise ValueError(f"prediction_memory is 0 to {MOST_MEANS} copies of the model, not {prediction_memory!r}")
     if profile == "iso":
+        if effort == "small":
+            raise ValueError("effort='small' is about exact coding, which profile 'iso' does not have")
         return encode_bitstream
     memory = Memory(effort == "small", 0 if quality.is_lossless else prediction_memory)
     return partial(encode_update, memory=memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -32,6 +33,7 @@ class _Coded:
     nodes: Mapping[str, Node]
     results: Mapping[str, Array]
     largest_error: float
+    squared_error: float
 
 
 def encode_bitstream(
@@ -67,12 +69,14 @@ def _update(parent: CodecState | None, last_sequence: int, tensors: Mapping[str,
     nodes = coded.nodes if parent else {}
     outcome = state_after(parent, next_sequence(parent, last_sequence), coded.data, coded.results, nodes)
     state = outcome.state
+    n_weights = sum(spec.type.n_elements for spec in state.table.values())
     stats = UpdateStats(
         n_bytes=len(coded.data),
-        n_weights=sum(spec.type.n_elements for spec in state.table.values()),
+        n_weights=n_weights,
         model_bytes=model_bytes(state.table),
         n_changed=outcome.n_changed,
         largest_error=coded.largest_error,
+        rms_error=math.sqrt(coded.squared_error / max(1, n_weights)),
     )
     *units, end = (bytes(unit.data) for unit in read_units(coded.data))
     return _handed_out(units, Encoded(state.position, parent.position if parent else None, stats, state, end))
@@ -107,9 +111,10 @@ def _coded(
             errors[name] = tensor.error(results[name])
         missed = [name for name, tensor in tensors.items() if not tensor.is_good(errors[name])]
         if not missed:
-            return _Coded(data, after.nodes, results, max(errors.values(), default=0.0))
-        if lost := [name for name in missed if len(tries[name]) == 1]:
-            raise UnsupportedError(f"tensor {lost[0]!r} cannot be said as exactly as it was asked for, in float32")
+            lost = sum(tensor.squared_error(results[name]) for name, tensor in tensors.items())
+            return _Coded(data, after.nodes, results, max(errors.values(), default=0.0), lost)
+        if unsaid := [name for name in missed if len(tries[name]) == 1]:
+            raise UnsupportedError(f"tensor {unsaid[0]!r} cannot be said as exactly as it was asked for, in float32")
         tries |= {name: tries[name][1:] for name in missed}
 
 

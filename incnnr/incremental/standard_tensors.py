@@ -95,6 +95,14 @@ class SentTensor:
             distance = np.where(_are_same(got, wanted), 0, np.abs(got - wanted))
         return float(np.nan_to_num(distance, nan=np.inf, posinf=np.inf).max(initial=0))
 
+    def squared_error(self, result: Array) -> float:
+        """Return the sum of the squared distances of finite weights from what is wanted."""
+        if self.given.dtype.kind in "biu":
+            return 0.0
+        with np.errstate(invalid="ignore", over="ignore"):
+            distance = result.astype(np.float64) - self.given.astype(np.float64)
+        return float(np.square(distance[np.isfinite(distance)]).sum())
+
 
 def whole(name: str, tensor: Given) -> SentTensor:
     """Prepare a tensor of a keyframe.
