@@ -43,11 +43,16 @@ auto checked_data(nb::handle array, size_t n_bytes, const char* what, std::vecto
     return view.data();
 }
 
+void check_quantizable(unsigned kind) {
+    if (kind < static_cast<unsigned>(incnnr::Kind::float16) || kind >= incnnr::n_kinds) throw nb::value_error("no levels for this kind");
+}
+
 void make_segment(BoundSegment* self, unsigned kind, unsigned coding, size_t n_elements, nb::handle result, nb::handle source,
                   nb::handle reference, nb::handle contexts, nb::handle history, nb::handle changed, bool keeps_before,
                   size_t width, unsigned n_means, double step_size, unsigned search, int scale, double max_error, double relative_error) {
     if (kind >= incnnr::n_kinds || coding > 2 || search > 2) throw nb::value_error("no such kind, coding or search");
     if (n_means > incnnr::most_means) throw nb::value_error("no so many means");
+    if (coding == static_cast<unsigned>(incnnr::Coding::quantized)) check_quantizable(kind);
     new (self) BoundSegment{};
     incnnr::Segment& s = self->native;
     s.kind = static_cast<incnnr::Kind>(kind);
@@ -72,6 +77,7 @@ void make_segment(BoundSegment* self, unsigned kind, unsigned coding, size_t n_e
     s.relative_error = relative_error;
     if (s.coding == incnnr::Coding::inter && s.reference == nullptr) throw nb::value_error("inter coding needs a reference");
     if (s.coding != incnnr::Coding::intra && s.result != nullptr && s.contexts == nullptr) throw nb::value_error("contexts are missing");
+    if (s.coding == incnnr::Coding::quantized && s.result != nullptr && n_means > 0 && s.history == nullptr) throw nb::value_error("means are missing");
 }
 
 using Codewords = std::vector<std::vector<BoundSegment*>>;
@@ -407,6 +413,7 @@ NB_MODULE(_core, m) {
     m.def("contexts_bytes", &contexts_bytes, nb::arg("kind"), nb::arg("coding"));
     m.def("reset_slice_contexts", &reset_slice_contexts, nb::arg("kind"), nb::arg("coding"), nb::arg("contexts"));
     m.def("squared_distance", [](unsigned kind, ReadOnlyBytes a, std::optional<ReadOnlyBytes> b) {
+        check_quantizable(kind);
         const size_t n_elements = a.size() / incnnr::element_bytes(static_cast<incnnr::Kind>(kind));
         if (b && b->size() != a.size()) throw nb::value_error("arrays differ in size");
         nb::gil_scoped_release unlocked;

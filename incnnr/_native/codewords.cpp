@@ -59,7 +59,13 @@ Status decode_codeword(Codeword& codeword) {
 
 template <class CodeOne>
 Status code_all(Codeword* codewords, size_t n_codewords, unsigned n_threads, CodeOne code_one) {
-    in_parallel(n_codewords, n_threads, [&](size_t i) { codewords[i].status = code_one(codewords[i]); });
+    in_parallel(n_codewords, n_threads, [&](size_t i) {
+        try {
+            codewords[i].status = code_one(codewords[i]);
+        } catch (const std::bad_alloc&) {
+            codewords[i].status = Status::out_of_memory;
+        }
+    });
     for (size_t i = 0; i < n_codewords; ++i)
         if (codewords[i].status != Status::ok) return codewords[i].status;
     return Status::ok;

@@ -76,16 +76,25 @@ template <class Coder>
     return negative ? -static_cast<int32_t>(magnitude) : static_cast<int32_t>(magnitude);
 }
 
-// A small number of a header, mostly 0.
+// A number of a header, mostly 0.
 template <class Coder>
 int32_t code_number(Coder& coder, Context& is_other, int32_t number) {
     if (!coder.template bit<FlagRates>(is_other, number != 0)) return 0;
     const bool negative = coder.bypass(1, number < 0);
-    const auto magnitude = static_cast<uint32_t>(negative ? -number : number);
+    const uint32_t magnitude = negative ? 0 - static_cast<uint32_t>(number) : static_cast<uint32_t>(number);
     const auto n_bits = static_cast<unsigned>(coder.bypass(5, Coder::is_encoder ? 31 - static_cast<unsigned>(__builtin_clz(magnitude | 1)) : 0));
     const uint64_t leading = uint64_t{1} << n_bits;
     const auto coded = static_cast<uint32_t>(leading | coder.bypass(n_bits, magnitude & (leading - 1)));
     return static_cast<int32_t>(negative ? 0 - coded : coded);
+}
+
+// As the difference to what it was last, modulo 2^32: nothing overflows, whatever is coded and whatever was known.
+template <class Coder>
+int32_t code_known(Coder& coder, Context& is_other, int32_t& known, int32_t number) {
+    const auto last = static_cast<uint32_t>(known);
+    const auto difference = static_cast<int32_t>(static_cast<uint32_t>(number) - last);
+    known = static_cast<int32_t>(last + static_cast<uint32_t>(code_number(coder, is_other, difference)));
+    return known;
 }
 
 }  // namespace incnnr

@@ -33,8 +33,8 @@ public:
     void take(size_t i, float difference) const {
         for (unsigned m = 0; m < n_means_; ++m) {
             const float before = at(m, i);
-            const float after = before + (difference - before) * mean_rates[m];
-            if (std::isfinite(after)) Number::store(bytes_, m * n_weights_ + i, Real::bits(after));
+            const auto after = Real::bits(before + (difference - before) * mean_rates[m]);
+            if (std::isfinite(Real::value(after))) Number::store(bytes_, m * n_weights_ + i, after);
         }
     }
 

@@ -10,17 +10,20 @@
 namespace incnnr {
 namespace {
 
-constexpr float price_of_a_bit = 0.5f;  // in squared steps  // in squared steps  // in squared steps  // in squared steps
+constexpr float price_of_a_bit = 0.5f;  // in squared steps
 constexpr int32_t scales_per_octave = 1024;
 constexpr int32_t most_scale = scales_per_octave << 7;
+
+bool is_within(int32_t number, int32_t most) { return number >= -most && number <= most; }
 
 // 1 at scale 0, twice as much every octave, linear in between, as the standard's step sizes are.
 double multiplier(int32_t scale) { return std::ldexp(scales_per_octave + (scale & (scales_per_octave - 1)), (scale >> 10) - 10); }
 
-// The greatest scale with no more than this multiplier.
+// The greatest scale with no more than this multiplier, so far as there is one.
 int32_t scale_of(double wanted) {
-    const int octave = std::ilogb(wanted);
-    return octave * scales_per_octave + static_cast<int32_t>((std::ldexp(wanted, -octave) - 1) * scales_per_octave);
+    const double reached = std::clamp(wanted, multiplier(-most_scale), multiplier(most_scale));
+    const int octave = std::ilogb(reached);
+    return octave * scales_per_octave + static_cast<int32_t>((std::ldexp(reached, -octave) - 1) * scales_per_octave);
 }
 
 template <Kind kind>
@@ -85,7 +88,7 @@ private:
     };
 
     size_t size() const { return segment_.n_elements; }
-    size_t width() const { return std::clamp<size_t>(segment_.width, 1, size()); }
+    size_t width() const { return std::max<size_t>(std::min(segment_.width, size()), 1); }
     Word reference(size_t i) const { return segment_.reference ? N::load(segment_.reference, i) : Word{0}; }
     double source(size_t i) const { return static_cast<double>(RealOf<kind>::value(N::load(segment_.source, i))); }
 
@@ -104,7 +107,7 @@ private:
 
     // False if no step is left.
     bool set_step(int32_t scale) {
-        if (scale < -most_scale || scale > most_scale) return false;
+        if (!is_within(scale, most_scale)) return false;
         step_ = static_cast<Real>(segment_.step_size * multiplier(scale));
         return step_ >= std::numeric_limits<Real>::min() && std::isfinite(step_);
     }
@@ -185,12 +188,19 @@ private:
     Status code(Coder& coder) {
         code_header(coder);
         if constexpr (!Coder::is_encoder) {
-            set_coefficients();
-            if (header_.any && !set_step(header_.scale)) return Status::corrupt;
-            if (is_predicted_ && means_.count() == 0) return Status::corrupt;
-            if (header_.any) expect();
+            if (const Status status = take_header(); status != Status::ok) return status;
         }
         if (header_.any) code_levels(coder);
+        return Status::ok;
+    }
+
+    Status take_header() {
+        for (const int32_t coefficient : header_.coefficients)
+            if (!is_within(coefficient, largest_coefficient)) return Status::corrupt;
+        set_coefficients();
+        if (!header_.any) return Status::ok;
+        if (!set_step(header_.scale)) return Status::corrupt;
+        expect();
         return Status::ok;
     }
 
@@ -199,15 +209,12 @@ private:
         header_.any = coder.template bit<FlagRates>(contexts_.any, header_.any);
         if (header_.any) {
             header_.dependent = coder.template bit<FlagRates>(contexts_.dependent, header_.dependent);
-            contexts_.scale += code_number(coder, contexts_.other_scale, header_.scale - contexts_.scale);
-            header_.scale = contexts_.scale;
+            header_.scale = code_known(coder, contexts_.other_scale, contexts_.scale, header_.scale);
         }
-        if (segment_.n_means == 0) return;
+        if (means_.count() == 0) return;
         const bool is_any = coder.template bit<FlagRates>(contexts_.predicted, header_.coefficients != Coefficients{});
-        for (unsigned m = 0; is_any && m < segment_.n_means; ++m) {
-            contexts_.coefficients[m] += code_number(coder, contexts_.other_coefficient, header_.coefficients[m] - contexts_.coefficients[m]);
-            header_.coefficients[m] = contexts_.coefficients[m];
-        }
+        for (unsigned m = 0; is_any && m < means_.count(); ++m)
+            header_.coefficients[m] = code_known(coder, contexts_.other_coefficient, contexts_.coefficients[m], header_.coefficients[m]);
     }
 
     template <class Coder>
