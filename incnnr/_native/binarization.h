@@ -54,15 +54,23 @@ struct IntraContexts {
     Context symbol[n_kinds][2048];  // binary trees over the exponent, or over the whole byte of 8-bit kinds
     Context negative[n_kinds];
     Context low_bits[n_kinds];
-    Context top_mantissa_bit[256];
+    Context top_mantissa_bits[256][8];  // by the exponent: binary trees over three bits
 };
 static_assert(sizeof(IntraContexts) % sizeof(Context) == 0);
 
-// n_bits <= 11 of a symbol, most significant first, each under the bits before it.
-template <class Coder>
-inline unsigned code_symbol(Coder& coder, Context (&tree)[2048], unsigned n_bits, unsigned symbol) {
+// n_bits of a symbol, most significant first, each under the bits before it; the tree has room for 2^n_bits.
+template <class Coder, size_t n_nodes>
+inline unsigned code_symbol(Coder& coder, Context (&tree)[n_nodes], unsigned n_bits, unsigned symbol) {
     unsigned node = 1;
     for (unsigned left = n_bits; left-- > 0;) node = 2 * node + coder.template bit<WeightRates>(tree[node], symbol >> left & 1);
+    return node - (1u << n_bits);
+}
+
+// The same for bits that are hard to guess.
+template <class Coder, size_t n_nodes>
+inline unsigned code_even_symbol(Coder& coder, Context (&tree)[n_nodes], unsigned n_bits, unsigned symbol) {
+    unsigned node = 1;
+    for (unsigned left = n_bits; left-- > 0;) node = 2 * node + coder.template even_bit<WeightRates>(tree[node], symbol >> left & 1);
     return node - (1u << n_bits);
 }
 

@@ -31,17 +31,14 @@ unsigned usual_trailing_zeros(const Segment& segment) {
     return n_zeros;
 }
 
-// The mantissa in three parts: a bit with a context, plain bits, and n_zeros bits that are seldom other than zero.
+// The mantissa in three parts: up to three bits with contexts, plain bits, and n_zeros bits that are seldom other than zero.
 template <Kind kind, class Coder>
 uint64_t code_mantissa(Coder& coder, IntraContexts& intra, unsigned exponent, unsigned n_zeros, uint64_t bits) {
     constexpr unsigned n_mantissa = NumberOf<kind>::n_mantissa_bits;
     const auto mask = [](unsigned n) { return (uint64_t{1} << n) - 1; };
-    uint64_t mantissa = 0;
-    if (n_zeros < n_mantissa) {
-        const unsigned n_plain = n_mantissa - 1 - n_zeros;
-        const bool top = coder.template bit<WeightRates>(intra.top_mantissa_bit[exponent & 255], bits >> (n_mantissa - 1) & 1);
-        mantissa = (uint64_t{top} << n_plain | coder.bypass(n_plain, bits >> n_zeros & mask(n_plain))) << n_zeros;
-    }
+    const unsigned n_top = std::min(3u, n_mantissa - n_zeros), n_plain = n_mantissa - n_zeros - n_top;
+    const uint64_t top = code_even_symbol(coder, intra.top_mantissa_bits[exponent & 255], n_top, static_cast<unsigned>(bits >> (n_mantissa - n_top) & mask(n_top)));
+    uint64_t mantissa = (top << n_plain | coder.bypass(n_plain, bits >> n_zeros & mask(n_plain))) << n_zeros;
     if (n_zeros > 0 && coder.template bit<WeightRates>(intra.low_bits[static_cast<size_t>(kind)], (bits & mask(n_zeros)) != 0))
         mantissa |= coder.bypass(n_zeros, bits & mask(n_zeros));
     return mantissa;
@@ -58,7 +55,7 @@ void code_intra_floats(Coder& coder, Segment& segment, IntraContexts& intra) {
     for (size_t i = 0; i < segment.n_elements; ++i) {
         uint64_t bits = 0;
         if constexpr (Coder::is_encoder) bits = N::load(segment.source, i);
-        const bool negative = coder.template bit<WeightRates>(intra.negative[static_cast<size_t>(kind)], bits >> (N::n_bits - 1));
+        const bool negative = coder.template even_bit<WeightRates>(intra.negative[static_cast<size_t>(kind)], bits >> (N::n_bits - 1));
         const unsigned exponent = code_symbol(coder, tree, N::n_exponent_bits, bits >> n_mantissa & ((1u << N::n_exponent_bits) - 1));
         const uint64_t mantissa = code_mantissa<kind>(coder, intra, exponent, n_zeros, bits);
         N::store(segment.result, i, static_cast<typename N::Word>(uint64_t{negative} << (N::n_bits - 1) | uint64_t{exponent} << n_mantissa | mantissa));
