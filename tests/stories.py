@@ -21,6 +21,10 @@ OPTIONS = [
     {"qp": -33},
     {"max_error": {"*bias": None, "m.*": 1e-2, "*": 0.1}},
     {"qp": {"*weight": -20, "Ω": None, "*": -3}},
+    {"qp": -20, "effort": "fast", "prediction_memory": 1},
+    {"max_error": 1e-2, "prediction_memory": 0},
+    {"relative_error": 0.2},
+    {"relative_error": {"*weight": 0.5, "m.*": 0.05, "*": 0.01}, "effort": "small"},
 ]
 
 

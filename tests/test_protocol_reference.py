@@ -133,7 +133,9 @@ def with_its_digest(state, update):
 def random_update(rng, state, rows):
     """An update around the longest random codeword that is used up."""
     is_keyframe = state is None
-    position = begin(0) if is_keyframe else begin(state.position.sequence + 1, state.position.chain)
+    remembered = {"flags": int(is_keyframe) | 2 * int(rng.integers(2)) | 4 * int(rng.integers(3))}
+    parent = (0,) if is_keyframe else (state.position.sequence + 1, state.position.chain)
+    position = begin(*parent, **remembered)
     flags = b"" if is_keyframe else crafted.some_codeword(rng, rng.integers(0, 2))
     for n_bytes in range(rng.integers(0, 60), -1, -1):
         codeword = crafted.some_codeword(rng, n_bytes)
@@ -187,6 +189,7 @@ ODD_KEYFRAMES = {
     "units without slices": whole(*FIRST, ADD, NO_SLICE, CODED, NO_SLICE),
     "no tensors": crafted.update(begin(0)),
     "with history": keyframe([ROW], flags=3),
+    "with means": keyframe([["w", "float32", [3], 0.5]], flags=9),
     "a high sequence": crafted.update(begin(2**64 - 1), table(added=[ROW]), [data(1, [b"", b""])]),
     "zeros behind a codeword": crafted.update(begin(0), table(added=[ROW]), [data(1, [b"", bytes(5)])]),
     "a codeword of eight bytes for no flags": crafted.update(
@@ -199,8 +202,9 @@ ODD_KEYFRAMES = {
     "another dtype of ml_dtypes": keyframe([["w", "int4", [3], 0.0]]),
 }
 WRONG_KEYFRAMES = {
-    "version 1": keyframe([ROW], version=1),
-    "unknown flags": keyframe([ROW], flags=5),
+    "version 2": keyframe([ROW], version=2),
+    "three means": keyframe([ROW], flags=13),
+    "unknown flags": keyframe([ROW], flags=17),
     "long form of the first size": whole(unit(STR, b"\xf1", long_size=True), FIRST[1], ADD, CODED),
     "another profile": whole(unit(STR, b"\xf0"), FIRST[1], ADD, CODED),
     "BEGIN too long": crafted.update(begin(0) + b"x", table(added=[ROW]), [data(1, [b"", b""])]),

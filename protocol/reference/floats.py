@@ -1,10 +1,9 @@
-"""bitstream.md section 6, "Quantised": a reference plus a level times a step; rounding is to nearest, ties to even."""
+"""Floats and their bits; rounding is to nearest, ties to even."""
 
 from __future__ import annotations
 
 import math
 import struct
-from fractions import Fraction
 
 from protocol.reference.kinds import NAMED, Kind
 
@@ -34,24 +33,14 @@ def value_of(bits: int, kind: Kind) -> float:
 
 
 def rounded(x: float, kind: Kind) -> float:
-    return value_of(bits_of(x, kind), kind)
+    """The nearest number of the format.
 
-
-def rounded_integer(k: int, kind: Kind) -> float:
-    """The nearest number of a format that has more exponents than an integer of 64 bits needs."""
-    unit = 2 ** max(0, abs(k).bit_length() - 1 - kind.mantissa_bits)
-    return float(round(Fraction(k, unit)) * unit)
-
-
-def reconstructed(a: int, level: int, step_size: float, kind: Kind) -> int:
-    """The bits of a + k * d.
-
-    Python's floats are float64. A product or a sum of two float32 in float64, rounded to float32, is the same as
-    one rounded once, because 53 bits are more than twice 24.
+    Python's floats are float64. A sum, a product or a quotient of two float32 in float64, rounded to float32, is the
+    same as one rounded once, because 53 bits are more than twice 24.
     """
-    working = FLOAT64 if kind is FLOAT64 else FLOAT32
-    product = rounded(rounded_integer(level, working) * rounded(step_size, working), working)
-    total = value_of(a, kind) + product
-    if math.isnan(total):
-        return ((2 << kind.exponent_bits) - 1) << (kind.mantissa_bits - 1)
-    return bits_of(rounded(total, working), kind)
+    return x if math.isnan(x) else value_of(bits_of(x, kind), kind)
+
+
+def nan(kind: Kind) -> int:
+    """The bits of the NaN that computations give."""
+    return ((2 << kind.exponent_bits) - 1) << (kind.mantissa_bits - 1)

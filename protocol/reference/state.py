@@ -11,6 +11,8 @@ import msgpack
 from protocol.reference.contexts import FLAG_SHIFTS, Contexts
 from protocol.reference.differences import Learned
 from protocol.reference.kinds import ElementType, element_type
+from protocol.reference.levels import LearnedLevels
+from protocol.reference.means import Means
 from protocol.reference.xxh64 import xxh64
 
 SLICE_ELEMENTS = 2**20
@@ -29,12 +31,13 @@ class Position:
 class Slice:
     """Elements as unsigned integers that hold their bits. What is learned is copied before it changes.
 
-    ``learned`` is what the tensor's coding remembers, None while it is fresh: residual contexts, if it has a step size.
+    ``learned`` is what the tensor's coding remembers, None while it is fresh. ``history`` is running means, if the
+    tensor has a step size.
     """
 
     elements: list[int]
-    learned: Contexts | Learned | None
-    history: Learned | None
+    learned: LearnedLevels | Learned | None
+    history: Means | Learned | None
     last_flag: int
     digest: int
 
@@ -57,6 +60,10 @@ class TableEntry:
         n_elements = math.prod(self.shape) * self.type.item_bytes * 8 // self.type.kind.n_bits
         cuts = [*range(0, n_elements, SLICE_ELEMENTS), n_elements]
         return [end - begin for begin, end in pairwise(cuts)]
+
+    def width(self) -> int:
+        """Elements of a row of a tensor that can be quantised."""
+        return math.prod(self.shape[1:]) if len(self.shape) > 1 else math.prod(self.shape)
 
     def matches(self, other: TableEntry) -> bool:
         """Whether one can be the reference of the other."""
@@ -102,8 +109,8 @@ def bytes_of(elements: list[int], entry: TableEntry) -> bytes:
 def new_slice(
     elements: list[int],
     entry: TableEntry,
-    learned: Contexts | Learned | None = None,
-    history: Learned | None = None,
+    learned: LearnedLevels | Learned | None = None,
+    history: Means | Learned | None = None,
 ) -> Slice:
     """A slice that was just coded, or is part of a base."""
     return Slice(elements, learned, history, 1, xxh64(bytes_of(elements, entry)))

@@ -58,6 +58,7 @@ class Begin:
     sequence: int
     parent_chain: int | None
     with_history: bool
+    n_means: int
 
 
 @dataclass
@@ -93,11 +94,11 @@ def next_unit(source: Bytes) -> tuple[int, bytes]:
 
 def read_begin(payload: bytes) -> Begin:
     source = Bytes(payload)
-    require(source.u8() == 2, "the format version is not 2")
+    require(source.u8() == 3, "the format version is not 3")
     flags = source.u8()
-    require(flags < 4, "unknown flags")
-    is_keyframe = flags % 2 == 1
-    begin = Begin(is_keyframe, source.varint(), None if is_keyframe else source.u64(), flags >= 2)
+    is_keyframe, with_history, n_means = flags % 2 == 1, flags // 2 % 2 == 1, flags // 4
+    require(n_means <= 2, "unknown flags")
+    begin = Begin(is_keyframe, source.varint(), None if is_keyframe else source.u64(), with_history, n_means)
     require(not source, "BEGIN goes on behind its fields")
     require(begin.sequence > 0 or is_keyframe, "only a keyframe has sequence 0")
     return begin

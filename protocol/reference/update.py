@@ -8,7 +8,10 @@ from protocol.reference.arithmetic import Codeword
 from protocol.reference.contexts import FLAG_SHIFTS, Contexts
 from protocol.reference.differences import Differences, fresh_differences, fresh_history
 from protocol.reference.errors import DoesNotFollowError, require
-from protocol.reference.slices import exact_without_reference, quantised
+from protocol.reference.levels import LearnedLevels
+from protocol.reference.means import fresh_means
+from protocol.reference.quantised import Quantised
+from protocol.reference.slices import exact_without_reference
 from protocol.reference.state import (
     SLICE_ELEMENTS,
     Position,
@@ -20,7 +23,7 @@ from protocol.reference.state import (
     new_slice,
 )
 from protocol.reference.table import table_after
-from protocol.reference.units import Bytes, Units, read_units
+from protocol.reference.units import Begin, Bytes, Units, read_units
 
 
 def decode(state: State | None, update: bytes, any_keyframe: bool = False) -> State:
@@ -72,7 +75,7 @@ def result(state: State | None, units: Units) -> State:
     flag_contexts = start.flag_contexts.copy() if start else Contexts(FLAG_SHIFTS)
     entries = table_after([tensor.entry for tensor in tensors_before], units.table)
     tasks = list_slices(entries, tensors_before)
-    decode_data(units.data, tasks, flag_contexts, units.begin.with_history)
+    decode_data(units.data, tasks, flag_contexts, units.begin)
     tensors = gather(entries, tasks)
     digest = model_digest(tensors)
     return State(Position(units.begin.sequence, units.chain_for(digest), digest), tensors, flag_contexts)
@@ -119,25 +122,25 @@ def gather(entries: list[TableEntry], tasks: list[Task]) -> list[Tensor]:
     return tensors
 
 
-def decode_data(payloads: list[bytes], tasks: list[Task], flag_contexts: Contexts, with_history: bool) -> None:
+def decode_data(payloads: list[bytes], tasks: list[Task], flag_contexts: Contexts, begin: Begin) -> None:
     """Section 1, DATA: the first unit has the first slices, the next one the following."""
     at = 0
     for payload in payloads:
         source = Bytes(payload)
         n_slices = source.varint()
         require(at + n_slices <= len(tasks), "there are more slices in the units than in the table")
-        decode_unit(source, tasks[at : at + n_slices], flag_contexts, with_history)
+        decode_unit(source, tasks[at : at + n_slices], flag_contexts, begin)
         require(not source, "a unit goes on behind its codewords")
         at += n_slices
 
 
-def decode_unit(source: Bytes, tasks: list[Task], flag_contexts: Contexts, with_history: bool) -> None:
+def decode_unit(source: Bytes, tasks: list[Task], flag_contexts: Contexts, begin: Begin) -> None:
     changed = decode_flags(Codeword(source.take(source.varint())), tasks, flag_contexts)
     for group in packed(changed):
         codeword = next_codeword(source)
         intra = Contexts()
         for task in group:
-            decode_task(codeword, task, intra, with_history)
+            decode_task(codeword, task, intra, begin)
         codeword.finish()
 
 
@@ -176,19 +179,32 @@ def packed(tasks: list[Task]) -> list[list[Task]]:
     return groups
 
 
-def decode_task(codeword: Codeword, task: Task, intra: Contexts, with_history: bool) -> None:
+def decode_task(codeword: Codeword, task: Task, intra: Contexts, begin: Begin) -> None:
     """Sections 6 and 7: which rule is meant, the step size and the reference say."""
-    kind, step_size, before = task.entry.type.kind, task.entry.step_size, task.before
-    learned, history = None, None
-    if step_size > 0:
-        reference = before.elements if before else [0] * task.n_elements
-        learned = before.learned.copy() if before and before.learned else Contexts()
-        elements = quantised(codeword, kind, step_size, reference, learned)
-    elif before:
-        learned = before.learned.copy() if before.learned else fresh_differences()
-        if with_history:
-            history = before.history.copy() if before.history else fresh_history(task.n_elements)
-        elements = Differences(codeword, kind, before.elements, learned, history).decode()
+    if task.entry.step_size > 0:
+        task.after = quantised(codeword, task, begin.n_means)
+    elif task.before:
+        task.after = exact_with_reference(codeword, task, begin.with_history)
     else:
-        elements = exact_without_reference(codeword, kind, task.n_elements, intra)
-    task.after = new_slice(elements, task.entry, learned, history)
+        elements = exact_without_reference(codeword, task.entry.type.kind, task.n_elements, intra)
+        task.after = new_slice(elements, task.entry)
+
+
+def quantised(codeword: Codeword, task: Task, n_means: int) -> Slice:
+    before = task.before
+    reference = before.elements if before else [0] * task.n_elements
+    learned = before.learned.copy() if before and before.learned else LearnedLevels()
+    known = before.history if before and before.history else []
+    means = known if len(known) == n_means else fresh_means(n_means, task.n_elements)
+    slice_ = Quantised(task.entry.type.kind, task.entry.step_size, task.entry.width(), reference, means)
+    return new_slice(slice_.decode(codeword, learned), task.entry, learned, slice_.means or None)
+
+
+def exact_with_reference(codeword: Codeword, task: Task, with_history: bool) -> Slice:
+    before = task.before
+    history = None
+    learned = before.learned.copy() if before.learned else fresh_differences()
+    if with_history:
+        history = before.history.copy() if before.history else fresh_history(task.n_elements)
+    elements = Differences(codeword, task.entry.type.kind, before.elements, learned, history).decode()
+    return new_slice(elements, task.entry, learned, history)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from protocol.reference.iso.tables import ADAPTATION, INITIAL_STATES
+from protocol.reference.tables import ADAPTATION, INITIAL_STATES
 
 
 class Context:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from protocol.reference.errors import require
 from protocol.reference.iso.bits import signed
 from protocol.reference.iso.contexts import Context
-from protocol.reference.iso.tables import LPS_RANGE
+from protocol.reference.tables import LPS_RANGE
 
 
 class Codeword:

@@ -12,8 +12,8 @@ from protocol.reference.iso.contexts import Contexts
 from protocol.reference.iso.data_unit import EntryPoint, Shape, block_size
 from protocol.reference.iso.engine import Codeword
 from protocol.reference.iso.scan import Segment, block_rows
-from protocol.reference.iso.tables import DQ_STATES
 from protocol.reference.iso.weights import Clues, coded_integer
+from protocol.reference.tables import DQ_STATES
 
 
 @dataclass(frozen=True)

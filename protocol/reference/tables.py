@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parents[2] / "tables"
+FOLDER = Path(__file__).parents[1] / "tables"
 
 
 def table(name: str) -> Any:
@@ -17,3 +17,4 @@ LPS_RANGE: list[list[int]] = table("lps_range")
 ADAPTATION: list[int] = table("adaptation")
 INITIAL_STATES: list[dict[str, int]] = table("initial_states")
 DQ_STATES: list[list[int]] = table("dq_states")
+LEVEL_STARTS: dict[str, list[int]] = table("level_starts")
