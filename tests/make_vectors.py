@@ -16,7 +16,7 @@ import xxhash
 
 import incnnr
 from incnnr.tensors import type_of
-from tests.weights import ALL_DTYPES, bit_neighbours, random_array, trained
+from tests.weights import ALL_DTYPES, FLOATS, bit_neighbours, moving, random_array, trained
 
 FOLDER = Path(__file__).parent.parent / "protocol" / "vectors" / "incnnr"
 SHAPES = {"conv.weight": (4, 3, 3), "fc.weight": (12, 20), "fc.bias": (12,), "scale": ()}
@@ -86,6 +86,48 @@ def qp_by_name() -> Iterator[bytes]:
         yield bytes(encoder.encode(weights))
 
 
+def predicted() -> Iterator[bytes]:
+    """Each dtype with two running means, then with another number of them: levels of every kind, and corrections."""
+    rng = np.random.default_rng(10)
+    options = [{"qp": -26}] * 5 + [{"qp": -30, "effort": "fast"}] * 2 + [{"qp": -26, "prediction_memory": 1}] * 3
+    options += [{"max_error": 1e-3}] * 3 + [{"qp": -26, "prediction_memory": 0}, {"qp": -26}]
+    decoder = incnnr.Decoder()
+    for weights, option in zip(zip(*of_every_float(rng, len(options)), strict=True), options, strict=True):
+        merged = {name: w for of_dtype in weights for name, w in of_dtype.items()}
+        merged["float32.fc.weight"][0, :5] = np.nan, np.inf, -np.inf, -0.0, 6e4
+        encoder = incnnr.Encoder.resume(decoder, **option) if decoder.position else incnnr.Encoder(**option)
+        yield bytes(update := encoder.encode(merged))
+        decoder.decode(update)
+
+
+def of_every_float(rng: np.random.Generator, n_steps: int) -> list[Iterator[Weights]]:
+    shapes = {"fc.weight": (12, 20), "conv.weight": (4, 3, 3), "fc.bias": (12,), "scale": (), "column": (30, 1)}
+    return [
+        moving(rng, n_steps, {f"{np.dtype(dtype)}.{name}": shape for name, shape in shapes.items()}, dtype, 0.05)
+        for dtype in FLOATS
+    ]
+
+
+def relative_error() -> Iterator[bytes]:
+    """Scales of steps follow the size of the updates, which grows and shrinks."""
+    rng = np.random.default_rng(11)
+    encoder = incnnr.Encoder(relative_error={"*.bias": 0.05, "*": 0.2})
+    weights = next(trained(rng, 1, SHAPES))
+    for rate in (0, 1e-3, 1e-3, 3e-2, 1e-5, 1e-5, 1.0, 1e-3):
+        weights = {name: np.asarray(w + rng.normal(0, rate, w.shape), w.dtype) for name, w in weights.items()}
+        yield bytes(encoder.encode(weights))
+
+
+def several_slices() -> Iterator[bytes]:
+    """Slices that begin in the middle of a row; the first one rests, and shares no codeword with the second."""
+    rng = np.random.default_rng(12)
+    encoder = incnnr.Encoder(qp=-12)
+    for step in moving(rng, 3, {"end": (2000,)}, np.float16, 0.1):
+        large = np.zeros((1049, 1001), np.float16)
+        large.reshape(-1)[2**20 :] = step["end"][: large.size - 2**20]
+        yield bytes(encoder.encode({"large": large, "small": step["end"][:600]}))
+
+
 def options_that_change() -> Iterator[bytes]:
     """The step sizes of a chain are others each time, and the contexts live on."""
     decoder = incnnr.Decoder()
@@ -129,7 +171,8 @@ def base_weights() -> Weights:
     return weights | {"big": np.arange(3, dtype=">f4")}
 
 
-SERIES = [lossless_training, history, every_dtype, max_error, qp_by_name, options_that_change, come_and_go, keyframes]
+SERIES = [lossless_training, history, every_dtype, max_error, qp_by_name]
+SERIES += [predicted, relative_error, several_slices, options_that_change, come_and_go, keyframes]
 SERIES_WITH_BASE = [from_a_base]
 
 

@@ -10,6 +10,7 @@ import pytest
 import xxhash
 
 import incnnr
+from protocol.reference import quantised
 from protocol.reference.state import state_of_base
 from protocol.reference.update import decode
 from tests.make_vectors import FOLDER, SERIES, SERIES_WITH_BASE, expected, main, position_of
@@ -51,6 +52,30 @@ def test_the_reference_makes_of_a_vector_what_is_stored_beside_it(folder):
         ]
         assert position_of(state.position) == expectation["position"]
         assert hashed == list(expectation["tensors"].items())
+
+
+def test_every_way_of_quantising_is_in_the_vectors(monkeypatch):
+    decode_header, corrected, seen = quantised.decode_header, quantised.corrected, set()
+
+    def noted_header(codeword, learned, n_means):
+        header = decode_header(codeword, learned, n_means)
+        seen.add((n_means, header.has_levels, header.is_dependent, any(header.coefficients)))
+        return header
+
+    def noted_corrections(codeword, kind, elements):
+        seen.add(("corrected", kind.n_bits))
+        return corrected(codeword, kind, elements)
+
+    monkeypatch.setattr(quantised, "decode_header", noted_header)
+    monkeypatch.setattr(quantised, "corrected", noted_corrections)
+    for name in ("predicted", "max_error"):
+        state = None
+        for update in read_vector(FOLDER / name)[0]:
+            state = decode(state, update)
+    with_levels = {(n, True, dependent, p) for n in (1, 2) for dependent in (True, False) for p in (True, False)}
+    assert seen >= with_levels - {(1, True, False, p) for p in (True, False)}
+    assert seen >= {(0, True, True, False), (2, False, False, False)}
+    assert seen >= {("corrected", n_bits) for n_bits in (16, 32, 64)}
 
 
 def test_there_is_a_vector_of_every_series_and_making_them_changes_none(capsys):

@@ -50,3 +50,13 @@ def trained(rng, n_steps, shapes=None, dtype=np.float32, rate=1e-3):
     for _ in range(n_steps):
         yield {name: np.asarray(w).astype(dtype) for name, w in weights.items()}
         weights = {name: w + rng.normal(0, rate, w.shape) for name, w in weights.items()}
+
+
+def moving(rng, n_steps, shapes, dtype=np.float32, rate=1e-2):
+    """A series of checkpoints each of whose steps is much like the one before."""
+    weights = {name: rng.normal(0, 0.1, shape) for name, shape in shapes.items()}
+    steps = {name: rng.normal(0, rate, shape) for name, shape in shapes.items()}
+    for _ in range(n_steps):
+        yield {name: np.asarray(w).astype(dtype) for name, w in weights.items()}
+        weights = {name: w + steps[name] for name, w in weights.items()}
+        steps = {name: 0.9 * step + rng.normal(0, 0.2 * rate, step.shape) for name, step in steps.items()}
