@@ -18,7 +18,7 @@ from incnnr.nnc.state import Node
 from incnnr.position import Position
 from incnnr.tensors import as_array, bytes_of, type_of
 
-MAGIC = b"INCNNRS\x02"
+MAGIC = b"INCNNRS\x03"
 _CHECKSUM_BYTES = 8
 
 
