@@ -92,17 +92,24 @@ private:
     Word reference(size_t i) const { return segment_.reference ? N::load(segment_.reference, i) : Word{0}; }
     double source(size_t i) const { return static_cast<double>(RealOf<kind>::value(N::load(segment_.source, i))); }
 
-    // Of the difference; none where there is nothing to add to.
-    Real predicted(size_t i, Real from) const {
-        if (!is_predicted_ || !std::isfinite(from)) return 0;
-        Real sum = factors_[0] * static_cast<Real>(means_.at(0, i));
-        if (means_.count() > 1) sum += factors_[1] * static_cast<Real>(means_.at(1, i));
-        return sum;
-    }
+    double difference(size_t i) const { return source(i) - static_cast<double>(RealOf<kind>::value(reference(i))); }
 
-    void set_coefficients() {
-        is_predicted_ = header_.coefficients != Coefficients{};
-        for (unsigned m = 0; m < most_means; ++m) factors_[m] = static_cast<Real>(static_cast<float>(header_.coefficients[m]) * coefficient_unit);
+    // Of the difference; none where there is nothing to add to.
+    Real predicted(size_t i) const { return predictions_.empty() ? 0 : predictions_[i]; }
+
+    void set_predictions() {
+        predictions_.clear();
+        if (header_.coefficients == Coefficients{}) return;
+        predictions_.resize(size());
+        for (unsigned m = 0; m < means_.count(); ++m) {
+            const auto factor = static_cast<Real>(static_cast<float>(header_.coefficients[m]) * coefficient_unit);
+            for (size_t i = 0; i < size(); ++i) {
+                const Real part = factor * static_cast<Real>(means_.at(m, i));
+                predictions_[i] = m == 0 ? part : predictions_[i] + part;
+            }
+        }
+        for (size_t i = 0; i < size(); ++i)
+            if (!std::isfinite(RealOf<kind>::value(reference(i)))) predictions_[i] = 0;
     }
 
     // False if no step is left.
@@ -115,13 +122,11 @@ private:
     void predict() {
         Moments moments;
         for (size_t i = 0; i < size() && means_.count() > 0; ++i) {
-            const double difference = source(i) - static_cast<double>(RealOf<kind>::value(reference(i)));
-            if (!std::isfinite(difference)) continue;
             const float of[most_means] = {means_.at(0, i), means_.count() > 1 ? means_.at(1, i) : 0};
-            moments.add(of, difference);
+            if (const double distance = difference(i); std::isfinite(distance)) moments.add(of, distance);
         }
         header_.coefficients = moments.best();
-        set_coefficients();
+        set_predictions();
     }
 
     // Weights in steps, 0 where no level is in reach.
@@ -129,8 +134,7 @@ private:
         scaled_.resize(size());
         const double inverse = 1 / static_cast<double>(step_);
         for (size_t i = 0; i < size(); ++i) {
-            const Real from = RealOf<kind>::value(reference(i));
-            const double steps = (source(i) - static_cast<double>(from) - static_cast<double>(predicted(i, from))) * inverse;
+            const double steps = (difference(i) - static_cast<double>(predicted(i))) * inverse;
             scaled_[i] = std::fabs(steps) < largest_index ? static_cast<float>(steps) : 0;
         }
     }
@@ -139,15 +143,17 @@ private:
     void expect() {
         if (means_.count() == 0) return;
         const auto per_step = static_cast<float>(256 / static_cast<double>(step_));
-        movements_.resize(size());
+        movements_.assign(size() + 2 * width(), 0);
+        uint32_t* const own = &movements_[width()];
         for (size_t i = 0; i < size(); ++i) {
             const float sum = std::fabs(means_.at(0, i)) + (means_.count() > 1 ? 2 * std::fabs(means_.at(1, i)) : 0);
             const float scaled = sum * per_step;
-            movements_[i] = scaled < 0x1p20f ? static_cast<uint32_t>(scaled) : 1u << 20;
+            own[i] = static_cast<uint32_t>(std::min(0x1p20f, scaled));
         }
-        const auto at = [&](size_t i) { return i < size() ? movements_[i] : 0; };
         moved_.resize(size());
-        for (size_t i = 0; i < size(); ++i) moved_[i] = 19 * movements_[i] + 5 * (at(i - 1) + at(i + 1) + at(i - width()) + at(i + width()));
+        const uint32_t* const above = own - width();
+        const uint32_t* const below = own + width();
+        for (size_t i = 0; i < size(); ++i) moved_[i] = 19 * own[i] + 5 * (own[i - 1] + own[i + 1] + above[i] + below[i]);
     }
 
     Neighbourhood neighbourhood() const { return Neighbourhood(size(), width(), means_.count() > 0 ? moved_.data() : nullptr); }
@@ -197,7 +203,7 @@ private:
     Status take_header() {
         for (const int32_t coefficient : header_.coefficients)
             if (!is_within(coefficient, largest_coefficient)) return Status::corrupt;
-        set_coefficients();
+        set_predictions();
         if (!header_.any) return Status::ok;
         if (!set_step(header_.scale)) return Status::corrupt;
         expect();
@@ -232,10 +238,8 @@ private:
 
     // Where nothing is added the reference's bits stay, NaN payloads and the sign of zero included.
     Word reconstructed(size_t i, Word from, int32_t level) const {
-        const Real value = RealOf<kind>::value(from);
-        Real added = predicted(i, value);
-        if (level != 0) added += static_cast<Real>(level) * step_;
-        return added == 0 ? from : RealOf<kind>::bits(value + added);
+        const Real added = predicted(i) + static_cast<Real>(level) * step_;
+        return added == 0 ? from : RealOf<kind>::bits(RealOf<kind>::value(from) + added);
     }
 
     // Returns whether, encoding, any weight misses its bound.
@@ -252,9 +256,9 @@ private:
     // Without a bound from the caller one that only a weight out of reach of all levels exceeds.
     double bound(size_t i) const {
         if (std::isfinite(segment_.max_error)) return segment_.max_error;
-        const int n_mantissa_bits = static_cast<int>(N::n_mantissa_bits);
+        constexpr double rounding = 2.0 / static_cast<double>(uint64_t{1} << N::n_mantissa_bits);
         const double step = static_cast<double>(step_), value = std::fabs(source(i));
-        return 64 * step + std::ldexp(value + step, 1 - n_mantissa_bits) + static_cast<double>(RealOf<kind>::value(1));
+        return 64 * step + (value + step) * rounding + static_cast<double>(RealOf<kind>::value(1));
     }
 
     // The exact bits of every weight that misses the bound, as differences to what was reconstructed.
@@ -289,8 +293,7 @@ private:
     int32_t scale_for_relative_error() {
         double energy = 0;
         for (size_t i = 0; i < size(); ++i) {
-            const double difference = source(i) - static_cast<double>(RealOf<kind>::value(reference(i)));
-            if (std::isfinite(difference)) energy += difference * difference;
+            if (const double distance = difference(i); std::isfinite(distance)) energy += distance * distance;
         }
         const double allowed = segment_.relative_error * segment_.relative_error * energy;
         if (!(energy > 0) || !std::isfinite(energy)) return contexts_.scale;
@@ -304,7 +307,13 @@ private:
             scale = bracketed ? std::clamp(guess, low + (high - low) / 8, high - (high - low + 7) / 8) : guess + (error <= allowed ? 48 : -48);
             scale = std::clamp(scale, -most_scale, most_scale);
         }
-        return low;
+        return low > -most_scale ? low : exact_scale();
+    }
+
+    // No step is fine enough: whatever a level does not reach is sent exactly.
+    int32_t exact_scale() {
+        segment_.max_error = 0;
+        return contexts_.scale;
     }
 
     double squared_error_at(int32_t scale) {
@@ -325,10 +334,9 @@ private:
     LevelContexts& contexts_;
     RunningMeans<kind> means_;
     Header header_;
-    bool is_predicted_ = false;
-    Real factors_[most_means] = {};
     Real step_ = 1;
     LevelSearch search_;
+    std::vector<Real> predictions_;  // empty for none
     std::vector<float> scaled_;
     std::vector<uint32_t> movements_;
     std::vector<uint32_t> moved_;
