@@ -42,13 +42,15 @@ class Encoder:
     max_error : float or mapping of pattern to float or None, optional
         Bound of |decoded - given| for every weight of every update.
     relative_error : float or mapping of pattern to float or None, optional
-        Part of a tensor's difference that may be lost, from 0.00001 to below 1: the root mean square of decoded - given
-        is at most so many times that of given - held, in every tensor and update.
+        Part of a tensor's difference that may be lost, from 0.0001 to below 1: the root mean square of decoded - given
+        is at most so many times that of given - held, in every tensor and update; an eighth of that in vectors such as
+        biases and variances, which are few and matter.
     qp : int or mapping of pattern to int or None, optional
         The standard's quantisation parameter: a step size of 2**(qp / 4), interpolated in between.
     target_bytes : int or mapping of pattern to int or None, optional
         Most bytes of an update that is no keyframe; it has the least error that fits, with one step size for all
-        tensors that may change. In a mapping all numbers are the same. The update is coded some ten times to find it.
+        tensors that may change, an eighth of it for vectors. In a mapping all numbers are the same. The update is coded
+        some ten times to find it.
     keyframe_error : float or mapping of pattern to float or None, optional
         With `relative_error` or `target_bytes`: what part of the weights themselves the first keyframe may lose, in
         root mean square; lossless by default. Later keyframes have the errors that an update would have had.

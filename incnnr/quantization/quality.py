@@ -20,6 +20,8 @@ from incnnr.tensors import Kind, TensorType
 # Keeps float32 rounding of the reconstruction inside the bound; costs 0.006 bit per level.
 _SAFETY = 1 - 2**-8
 
+_FINENESS_OF_VECTORS = 1 / 8
+
 Knob = float | int | None | Mapping[str, float | int | None]
 
 
@@ -156,12 +158,17 @@ class Quality:
         if (max_error := choice(self.max_error, name)) is not None:
             return _representable(tolerance_of_max_error(float(max_error)), tensor)
         if (relative_error := choice(self.relative_error, name)) is not None:
-            return tolerance_of_relative_error(float(relative_error), self.search)
+            return tolerance_of_relative_error(float(relative_error) * _fineness(tensor), self.search)
         if (qp := choice(self.qp, name)) is not None:
             return _representable(tolerance_of_qp(int(qp), self.search), tensor)
         if choice(self.target_bytes, name) is not None:
-            return Tolerance(1.0, search=self.search)
+            return Tolerance(_fineness(tensor), search=self.search)
         return LOSSLESS
+
+
+def _fineness(tensor: TensorType) -> float:
+    """Return the part of what weights may lose that vectors may: variances, scales and biases are few, and matter."""
+    return 1.0 if len(tensor.shape) > 1 else _FINENESS_OF_VECTORS
 
 
 def _check_real(what: str, value: object) -> None:
@@ -173,8 +180,8 @@ def check_relative_errors(what: str, knob: Knob) -> None:
     """Raise TypeError or ValueError unless every number of a knob is a part that may be lost."""
     for value in _values(knob):
         _check_real(what, value)
-        if not 1e-5 <= value < 1:
-            raise ValueError(f"{what} must be at least 0.00001 and below 1, not {value!r}")
+        if not 1e-4 <= value < 1:
+            raise ValueError(f"{what} must be at least 0.0001 and below 1, not {value!r}")
 
 
 def _values(knob: Knob) -> list[float | int]:
