@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ml_dtypes
 import msgpack
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ def small_series(options, dtype):
 
 
 CASES = [({}, np.float32), ({}, np.float16), ({"max_error": 1e-3}, np.float32), ({"qp": -20}, np.float64)]
+CASES += [({"relative_error": 0.2}, np.float32), ({"qp": -26, "effort": "fast"}, ml_dtypes.bfloat16)]
 
 
 @pytest.mark.parametrize(("options", "dtype"), CASES)

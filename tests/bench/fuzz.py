@@ -27,7 +27,7 @@ import incnnr
 from tests import crafted
 from tests.bench import damage, fuzz_streams, series
 
-OPTIONS = [{}, {"max_error": 1e-3}, {"qp": -24}]
+OPTIONS = [{}, {"max_error": 1e-3}, {"qp": -24}, {"relative_error": 0.2, "effort": "fast"}]
 
 
 @dataclass
