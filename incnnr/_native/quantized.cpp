@@ -238,7 +238,8 @@ private:
 
     // Where nothing is added the reference's bits stay, NaN payloads and the sign of zero included.
     Word reconstructed(size_t i, Word from, int32_t level) const {
-        const Real added = predicted(i) + static_cast<Real>(level) * step_;
+        const Real moved = static_cast<Real>(level) * step_;
+        const Real added = predicted(i) + (level != 0 ? moved : 0);  // a step that no level can have may be infinite
         return added == 0 ? from : RealOf<kind>::bits(RealOf<kind>::value(from) + added);
     }
 
