@@ -27,6 +27,7 @@ ROOMS = [
     "checkpoints",
     "stream",
     "watch",
+    "federated",
     "testing",
     "cli",
 ]

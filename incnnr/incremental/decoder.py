@@ -249,12 +249,12 @@ class Decoder:
         """Accept any keyframe next, also an older one. What is held stays available until then."""
         self._takes_any_keyframe = True
 
-    def fork(self) -> Decoder:
-        """Return an independent decoder at the same position.
+    def fork(self, *, limits: Limits | None = None) -> Decoder:
+        """Return an independent decoder at the same position, with `limits` of its own if they are given.
 
         The arrays are shared, so this is cheap; but those that were given to `decode` as ``into`` are copied.
         """
-        other = Decoder(limits=self._limits, threads=self._threads)
+        other = Decoder(limits=limits or self._limits, threads=self._threads)
         other._state = self._state and copied(self._state, self._lent)
         other._takes_any_keyframe = self._takes_any_keyframe
         return other
