@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from incnnr.errors import CorruptError, GapError, ModelMismatchError, StaleUpdateError
+from incnnr.errors import CorruptError, DivergedError, GapError, ModelMismatchError, StaleUpdateError
 from incnnr.federated.downlink import Downlink, Receiver, Reference
 from incnnr.federated.messages import Reply
 from incnnr.incremental import Encoder, Update
@@ -95,7 +95,9 @@ class Collector:
         self._downlink = downlink
         self._heard: dict[Position, set[Hashable]] = {}
 
-    def collect(self, client: Hashable, reply: bytes | bytearray | memoryview) -> dict[str, Array]:
+    def collect(
+        self, client: Hashable, reply: bytes | bytearray | memoryview, *, to: Position | None = None
+    ) -> dict[str, Array]:
         """Decode a reply.
 
         Parameters
@@ -104,6 +106,8 @@ class Collector:
             Who sent it, as far as the transport knows.
         reply : bytes-like
             From `Uplink.encode`.
+        to : Position, optional
+            The model that the client was asked about; default any recent one.
 
         Returns
         -------
@@ -116,7 +120,7 @@ class Collector:
         StaleUpdateError
             It is a reply to an older model, or a second one from this client to this model.
         DivergedError
-            It is a reply to a model that this server has not broadcast.
+            It is a reply to a model that this server has not broadcast, or to another one than it was asked about.
         GapError
             The client says that it could not follow: send it ``downlink.message(error.actual)``.
         ModelMismatchError
@@ -132,6 +136,7 @@ class Collector:
         if message.update is None:
             raise GapError(f"the client could not follow from {message.held or 'nothing'}", actual=message.held)
         reference = self._downlink.reference(message.held)
+        _check_is_to(reference.position, to)
         heard = self._heard.get(reference.position, set())
         if client in heard:
             raise StaleUpdateError(f"a second reply to model {message.held}", expected=message.held)
@@ -139,6 +144,12 @@ class Collector:
         recent = {p: c for p, c in self._heard.items() if self._downlink.is_recent(p)}
         self._heard = {**recent, reference.position: {*heard, client}}
         return weights
+
+
+def _check_is_to(position: Position, to: Position | None) -> None:
+    if to is not None and to != position:
+        error = StaleUpdateError if position.sequence < to.sequence else DivergedError
+        raise error(f"a reply to model {position} instead of {to}", expected=position, actual=to)
 
 
 def fitted(model: Mapping[str, Array], weights: Mapping[str, object]) -> dict[str, Array]:
