@@ -164,11 +164,13 @@ class CompressedGrid(Grid):  # type: ignore[misc]
 
     def get_node_ids(self) -> Iterable[int]:
         """Nodes of the wrapped grid."""
-        return iter(self._grid.get_node_ids())
+        node_ids: Iterable[int] = self._grid.get_node_ids()
+        return node_ids
 
     def get_nodes(self) -> Iterable[Any]:
         """Nodes of the wrapped grid, with what is known of them."""
-        return iter(self._grid.get_nodes())
+        nodes: Iterable[Any] = self._grid.get_nodes()
+        return nodes
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Push messages, those that have arrays with a blob instead; return their IDs."""

@@ -1,0 +1,1 @@
+"""A Flower app: Fashion-MNIST, spread unevenly over clients."""
