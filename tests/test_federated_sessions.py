@@ -8,7 +8,8 @@ import pytest
 
 from incnnr import Decoder, Encoder
 from incnnr.errors import DivergedError, GapError, IncnnrError, ModelMismatchError, StaleUpdateError
-from incnnr.federated import Broadcast, Collector, Downlink, Receiver, Reply, Uplink
+from incnnr.federated import Broadcast, Collector, Downlink, Memory, Receiver, Reply, Uplink
+from incnnr.position import Position
 from tests.weights import exact, trained
 
 
@@ -319,3 +320,56 @@ def test_what_a_server_keeps_does_not_grow_with_the_positions_that_clients_make_
     assert downlink.message(lost) is downlink.message(lost)
     made_up = Decoder(base={"w": np.zeros(3)}).position
     assert downlink.message(made_up) is not downlink.message(made_up)
+
+
+def steady_drift(n_rounds, acknowledged_by, **memory):
+    """What a server gathers of a client that wants the same small change in every round."""
+    downlink, receiver, uplink = Downlink(), Receiver(), Uplink(max_error=0.3)
+    collector, kept = Collector(downlink), Memory(**memory)
+    gathered = np.zeros(8, np.float32)
+    for _ in range(n_rounds):
+        downlink.broadcast({"w": gathered})
+        model = receiver.receive(downlink.message(receiver.position))
+        local = {"w": model["w"] + np.float32(0.1)}
+        reply, kept = uplink.encode_with_memory(receiver, local, kept, acknowledged_by(collector))
+        gathered = collector.collect("a", reply)["w"]
+    return gathered
+
+
+def test_what_replies_leave_out_adds_up_until_it_arrives():
+    arrived = steady_drift(12, lambda collector: collector.acknowledged("a"), max_age=10)
+    assert np.abs(arrived - 1.2).max() <= 0.3
+    forgotten = steady_drift(12, lambda _: None, max_age=10)
+    assert not forgotten.any()
+
+
+def test_what_a_lost_reply_left_out_is_forgotten_and_so_is_what_is_too_old():
+    held, reply = Position(5, 1, None), Position(6, 2, None)
+    weights, nothing = {"w": np.ones(3, np.float32)}, {"w": np.zeros(3, np.float32)}
+    memory = Memory(max_age=2).after(reply, weights, nothing)
+    assert memory.added_to(weights, held, reply)["w"].tolist() == [2, 2, 2]
+    assert memory.added_to(weights, held, None) is weights
+    assert memory.added_to(weights, held, Position(6, 3, None)) is weights
+    assert memory.added_to(weights, Position(8, 9, None), reply) is weights
+
+
+def test_a_memory_takes_a_byte_for_each_weight_and_comes_back_as_it_was_saved():
+    rng = np.random.default_rng(1)
+    weights = {"w": rng.normal(size=(50, 200)).astype(np.float32), "n": np.arange(3)}
+    memory = Memory(max_age=4).after(Position(1, 2, None), weights, {"w": np.zeros((50, 200)), "n": np.arange(3)})
+    saved = memory.to_bytes()
+    assert len(saved) < 10_000 + 100
+    again = Memory.from_bytes(saved)
+    held = Position(0, 1, None)
+    assert exact(again.added_to(weights, held, again.reply)) == exact(memory.added_to(weights, held, memory.reply))
+    for damaged in (saved[:-1], saved[:3], b"", saved[:40] + b"x" + saved[41:]):
+        with pytest.raises(IncnnrError):
+            Memory.from_bytes(damaged)
+
+
+def test_a_memory_holds_no_nans_and_makes_none():
+    bad = {"w": np.array([np.nan, np.inf, 3e38, 1.0], np.float32)}
+    memory = Memory(max_age=4).after(Position(1, 2, None), bad, {"w": np.array([0, 0, -3e38, 0], np.float32)})
+    assert np.isfinite(
+        memory.added_to({"w": np.full(4, 3e38, np.float32)}, Position(0, 1, None), memory.reply)["w"]
+    ).all()

@@ -18,18 +18,27 @@ from dataclasses import dataclass, replace
 from logging import getLogger
 from typing import Any
 
-import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.serverapp import Grid
 
 from incnnr.errors import BitstreamError, GapError, IncnnrError, ModelMismatchError, ReferenceMismatchError
 from incnnr.federated.downlink import Downlink, Receiver
+from incnnr.federated.flower_records import (
+    KEY,
+    array_bytes,
+    arrays_of,
+    blob_of,
+    has_plain_arrays,
+    tensors_of,
+    with_blob,
+    with_tensors,
+)
+from incnnr.federated.memory import Memory
 from incnnr.federated.messages import Reply
+from incnnr.federated.telemetry import RoundTraffic, distortion_of
 from incnnr.federated.uplink import Collector, Uplink
 from incnnr.position import Position
 
-KEY = "incnnr"
-_PLAIN = "numpy.ndarray"
 DEFAULT_OPTIONS: Mapping[str, Any] = {"relative_error": 0.5}
 _SECURE_AGGREGATION = "secaggplus_configs"
 _MOST_ATTEMPTS = 3
@@ -37,14 +46,15 @@ _PULL_SECONDS = 0.1
 _REJECTED = 0  # Flower's code of errors that it does not know
 _log = getLogger("flwr")
 
-Tensors = Mapping[str, Any]
-
 
 class ClientMod:
     """What a ClientApp needs: it decodes the global model before the app sees it, and codes what the app returns.
 
     Parameters
     ----------
+    memory_age : int, optional
+        Keep what a reply had to leave out and add it to the next one, if that is to a model at most that many newer.
+        It takes a byte for each weight. Default: nothing is kept.
     **options
         How precise replies are: as for `Encoder`. Default ``relative_error=0.5``.
 
@@ -57,7 +67,8 @@ class ClientMod:
     were received. Under secure aggregation replies are masked: nothing can code those, so they pass, with a warning.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, memory_age: int | None = None, **options: Any) -> None:
+        self._memory = None if memory_age is None else Memory(memory_age)
         self._uplink = Uplink(**(options or DEFAULT_OPTIONS))
 
     def __call__(self, message: Message, context: Context, call_next: Any) -> Message:
@@ -73,24 +84,42 @@ class ClientMod:
             return Message(RecordDict({KEY: ConfigRecord({"request": receiver.request()})}), reply_to=message)
         plain = copy(message)
         plain.content = with_tensors(message.content, model)
+        plain.content.pop(KEY, None)
         reply = call_next(plain, context)
+        kept = {"receiver": receiver.to_bytes()}
         if not reply.has_error():
-            reply.content = self._coded(message.content, reply.content, receiver)
-        context.state[KEY] = ConfigRecord({"receiver": receiver.to_bytes()})
+            reply.content, memory = self._coded(message.content, reply.content, receiver, self._saved_memory(context))
+            kept |= {} if memory is None else {"memory": memory.to_bytes()}
+        context.state[KEY] = ConfigRecord(kept)
         return reply
 
-    def _coded(self, question: RecordDict, answer: RecordDict, receiver: Receiver) -> RecordDict:
+    def _coded(
+        self, question: RecordDict, answer: RecordDict, receiver: Receiver, memory: Memory | None
+    ) -> tuple[RecordDict, Memory | None]:
         if _SECURE_AGGREGATION in question.config_records:
             _log.warning("incnnr: masked replies of secure aggregation cannot be coded; only the downlink is")
-            return answer
+            return answer, memory
         tensors = tensors_of(answer)
         if not tensors:
-            return answer
+            return answer, memory
         try:
-            return with_blob(answer, self._uplink.encode(receiver, tensors))
+            if memory is None:
+                return with_blob(answer, self._uplink.encode(receiver, tensors)), None
+            acknowledged = _acknowledged_in(question)
+            blob, memory = self._uplink.encode_with_memory(receiver, tensors, memory, acknowledged)
+            return with_blob(answer, blob), memory
         except ModelMismatchError as error:
             _log.info("incnnr: the reply is sent as it is: %s", error)
-            return answer
+            return answer, memory
+
+    def _saved_memory(self, context: Context) -> Memory | None:
+        saved = _saved(context, "memory")
+        if self._memory is None or not saved:
+            return self._memory
+        try:
+            return replace(Memory.from_bytes(saved), max_age=self._memory.max_age)
+        except BitstreamError:
+            return self._memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +171,12 @@ class CompressedGrid(Grid):  # type: ignore[misc]
         self._plain: set[int] = set()
         self._waiting: dict[str, _Sent] = {}
         self._answers: dict[str, str] = {}
+        self._rounds: dict[Position, RoundTraffic] = {}
+
+    @property
+    def rounds(self) -> list[RoundTraffic]:
+        """What was sent and received for each model of the server so far, and what it took."""
+        return list(self._rounds.values())
 
     def __getattr__(self, name: str) -> Any:
         """Find what else the wrapped grid has."""
@@ -216,23 +251,45 @@ class CompressedGrid(Grid):  # type: ignore[misc]
     def _coded(self, question: Message) -> tuple[Message, Position | None]:
         """Return what to push for a message of the strategy, and where it leads the node."""
         node_id = question.metadata.dst_node_id
-        arrays = arrays_of(question.content) if question.has_content() and node_id not in self._plain else {}
-        if not arrays or not all(array.stype == _PLAIN for array in arrays.values()):
+        if node_id in self._plain or not question.has_content() or not has_plain_arrays(question.content):
             return question, None
         expects_arrays = not question.metadata.message_type.startswith("evaluate")
-        self._make_current(arrays, node_id, expects_arrays=expects_arrays)
+        self._make_current(question.content, node_id, expects_arrays=expects_arrays)
+        position = self._downlink.position
         carrier = copy(question)
-        carrier.content = with_blob(question.content, self._downlink.message(self._held.get(node_id)))
-        return carrier, self._downlink.position
+        carrier.content = self._with_blob(question, self._held.get(node_id))
+        if position:
+            self._rounds[position].plain_bytes += array_bytes(question.content)
+        return carrier, position
 
-    def _make_current(self, arrays: Mapping[str, Array], node_id: int, *, expects_arrays: bool) -> None:
+    def _with_blob(self, question: Message, held: Position | None) -> RecordDict:
+        """Return the content with what leads a node from `held`, and an acknowledgement if it needs one."""
+        blob = self._downlink.message(held)
+        content = with_blob(question.content, blob)
+        acknowledged = self._collector.acknowledged(question.metadata.dst_node_id)
+        if acknowledged is not None:
+            content[KEY] = ConfigRecord({"acknowledged": Reply(acknowledged).pack()})
+        if position := self._downlink.position:
+            self._rounds[position].down_bytes += len(blob)
+        return content
+
+    def _make_current(self, content: RecordDict, node_id: int, *, expects_arrays: bool) -> None:
         """Broadcast a model that is new, or that this node was already asked to train: replies name their model."""
-        broadcast = {name: (array.dtype, array.shape, array.data) for name, array in arrays.items()}
+        broadcast = {name: (array.dtype, array.shape, array.data) for name, array in arrays_of(content).items()}
         if broadcast != self._broadcast or (expects_arrays and node_id in self._asked):
-            self._downlink.broadcast({name: array.numpy() for name, array in arrays.items()})
+            self._send_down(tensors_of(content))
             self._broadcast, self._asked = broadcast, set()
         if expects_arrays:
             self._asked.add(node_id)
+
+    def _send_down(self, tensors: Mapping[str, Any]) -> None:
+        before = self._downlink.position and self._downlink.reference(self._downlink.position).model
+        started = time.perf_counter()
+        position = self._downlink.broadcast(tensors)
+        seconds = time.perf_counter() - started
+        reference = self._downlink.reference(position)
+        distortion = distortion_of(reference.exact, before or {}, reference.model)
+        self._rounds[position] = RoundTraffic(position.sequence, encode_seconds=seconds, distortion=distortion)
 
     def _answered(self, sent: _Sent, reply: Message) -> Message | None:
         """Return a reply as the strategy expects it; None if the node must be sent something else first."""
@@ -247,26 +304,35 @@ class CompressedGrid(Grid):  # type: ignore[misc]
         try:
             request = _request_of(reply.content)
             if request is not None:
-                return self._sent_again(sent, request)
+                return self._sent_again(sent, sent.position, request)
             self._held[node_id] = sent.position
-            return _as_reply_to(sent, reply, self._decoded(sent, reply.content))
+            return _as_reply_to(sent, reply, self._decoded(sent, sent.position, reply.content))
         except IncnnrError as error:
+            self._rounds[sent.position].rejected += 1
             return _rejection(sent, error)
 
-    def _decoded(self, sent: _Sent, content: RecordDict) -> RecordDict:
+    def _decoded(self, sent: _Sent, position: Position, content: RecordDict) -> RecordDict:
+        traffic = self._rounds[position]
+        traffic.up_bytes += array_bytes(content)
         blob = blob_of(content)
         if blob is None:
+            traffic.plain_bytes += array_bytes(content)
             return content
-        weights = self._collector.collect(sent.question.metadata.dst_node_id, blob, to=sent.position)
-        return with_tensors(content, weights)
+        started = time.perf_counter()
+        weights = self._collector.collect(sent.question.metadata.dst_node_id, blob, to=position)
+        traffic.decode_seconds += time.perf_counter() - started
+        decoded = with_tensors(content, weights)
+        traffic.plain_bytes += array_bytes(decoded)
+        return decoded
 
-    def _sent_again(self, sent: _Sent, request: bytes) -> Message | None:
-        """Send a node that could not follow what it misses."""
+    def _sent_again(self, sent: _Sent, position: Position, request: bytes) -> Message | None:
+        """Send a node that could not follow what it misses; all arrays, if the server has gone on meanwhile."""
         if sent.attempts == _MOST_ATTEMPTS:
-            return _rejection(sent, GapError(f"the node could not follow {sent.attempts} times"))
-        held = Reply.read(request).held
-        content = with_blob(sent.question.content, self._downlink.message(held))
-        return self._pushed_again(sent, content, self._downlink.position)
+            raise GapError(f"the node could not follow {sent.attempts} times")
+        self._rounds[position].resyncs += 1
+        if position != self._downlink.position:
+            return self._pushed_again(sent, sent.question.content, None)
+        return self._pushed_again(sent, self._with_blob(sent.question, Reply.read(request).held), position)
 
     def _sent_plain(self, sent: _Sent) -> Message | None:
         """Send a node that may not know of blobs the arrays as they are."""
@@ -306,55 +372,17 @@ def _request_of(content: RecordDict) -> bytes | None:
 
 
 def _saved_receiver(context: Context) -> Receiver:
-    saved = context.state.config_records.get(KEY, {}).get("receiver", b"")
     try:
-        return Receiver.from_bytes(saved)
-    except (BitstreamError, TypeError):  # kept by another version; the server will send everything
+        return Receiver.from_bytes(_saved(context, "receiver"))
+    except BitstreamError:  # kept by another version; the server will send everything
         return Receiver()
 
 
-def arrays_of(content: RecordDict) -> dict[str, Array]:
-    """Return all arrays by name; with the number of their record in front if there are several records."""
-    records = sorted(content.array_records.items())
-    if len(records) == 1:
-        return dict(records[0][1])
-    return {f"{i}/{name}": array for i, (_, record) in enumerate(records) for name, array in record.items()}
+def _saved(context: Context, what: str) -> bytes:
+    saved = context.state.config_records.get(KEY, {}).get(what, b"")
+    return saved if isinstance(saved, bytes) else b""
 
 
-def tensors_of(content: RecordDict) -> dict[str, Any]:
-    """Return all arrays as numpy has them; nothing if one of them is of another serialisation than Flower's."""
-    arrays = arrays_of(content)
-    if not all(array.stype == _PLAIN for array in arrays.values()):
-        return {}
-    return {name: array.numpy() for name, array in arrays.items()}
-
-
-def with_tensors(content: RecordDict, tensors: Tensors) -> RecordDict:
-    """Return the content with these arrays in its records, under names as from `arrays_of`."""
-    names = sorted(content.array_records)
-    records: dict[str, dict[str, Array]] = {name: {} for name in names}
-    for name, tensor in tensors.items():
-        place, _, own_name = name.partition("/")
-        record, key = (names[0], name) if len(names) == 1 else (names[int(place)], own_name)
-        records[record][key] = Array(np.asarray(tensor))
-    return _with_array_records(content, {name: ArrayRecord(arrays) for name, arrays in records.items()})
-
-
-def blob_of(content: RecordDict) -> bytes | None:
-    """Return the bytes that stand for the arrays of a message; None if it has its arrays, or none."""
-    for _, record in sorted(content.array_records.items())[:1]:
-        if KEY in record and record[KEY].stype == KEY:
-            return bytes(record[KEY].data)
-    return None
-
-
-def with_blob(content: RecordDict, blob: bytes) -> RecordDict:
-    """Return the content with a blob in its first array record, and nothing in the others."""
-    first, *others = sorted(content.array_records)
-    array = Array(dtype="uint8", shape=(len(blob),), stype=KEY, data=blob)
-    return _with_array_records(content, {first: ArrayRecord({KEY: array}), **{name: ArrayRecord() for name in others}})
-
-
-def _with_array_records(content: RecordDict, records: Mapping[str, ArrayRecord]) -> RecordDict:
-    """Return a new RecordDict: strategies share theirs between nodes."""
-    return RecordDict({name: records.get(name, record) for name, record in content.items()})
+def _acknowledged_in(question: RecordDict) -> Position | None:
+    acknowledged = question.config_records.get(KEY, {}).get("acknowledged")
+    return Reply.read(acknowledged).held if isinstance(acknowledged, bytes) else None

@@ -69,19 +69,22 @@ class Reply:
         Where it stands in the server's chain.
     update : bytes or None
         From there to its own weights. None: it only says what it holds, or asks for what it needs.
+    is_kept : bool
+        Whether the client keeps what the update left out, and needs to know that it arrived.
 
     Examples
     --------
     >>> Reply.read(Reply(None).pack())
-    Reply(held=None)
+    Reply(held=None, is_kept=False)
     """
 
     held: Position | None
     update: bytes | None = field(default=None, repr=False)
+    is_kept: bool = False
 
     def pack(self) -> bytes:
         """Write it: magic, msgpack, checksum."""
-        return _pack([_REPLY, _fields(self.held), self.update])
+        return _pack([_REPLY, _fields(self.held), self.update, self.is_kept])
 
     @classmethod
     def read(cls, data: bytes | bytearray | memoryview) -> Self:
@@ -92,10 +95,10 @@ class Reply:
         BitstreamError
             It is not that.
         """
-        held, update = _read(data, _REPLY, n_fields=2)
-        if update is not None and not isinstance(update, bytes):
+        held, update, is_kept = _read(data, _REPLY, n_fields=3)
+        if not isinstance(update, bytes | None) or not isinstance(is_kept, bool):
             raise _unreadable()
-        return cls(_position(held), update)
+        return cls(_position(held), update, is_kept)
 
 
 def _fields(position: Position | None) -> list[int] | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from incnnr.errors import CorruptError, DivergedError, GapError, ModelMismatchError, StaleUpdateError
 from incnnr.federated.downlink import Downlink, Receiver, Reference
+from incnnr.federated.memory import Memory
 from incnnr.federated.messages import Reply
 from incnnr.incremental import Encoder, Update
 from incnnr.limits import Limits
@@ -20,10 +21,11 @@ _MOST_PER_MODEL_BYTE = 4
 
 
 class Uplink:
-    """A client's end of what it sends: nothing is kept from one round to the next.
+    """A client's end of what it sends.
 
-    The update is coded with what the receiver holds, contexts and predictor included, so that the server needs to
-    remember nothing of a client either.
+    The update is coded with what the receiver holds, contexts and predictor included: neither side needs to remember
+    anything of earlier replies. With a `Memory`, which a client keeps for itself, what one reply has to leave out goes
+    into the next.
 
     Parameters
     ----------
@@ -71,11 +73,50 @@ class Uplink:
         GapError
             The receiver holds nothing yet.
         """
-        held = receiver.decoder
-        if held.model is None:
-            raise GapError("the client has not received a model yet")
-        update = Encoder.resume(held, **self._options).encode(fitted(held.model, weights))
-        return Reply(held.position, bytes(update)).pack()
+        reply, _ = self._encoded(receiver, fitted(_model_of(receiver), weights), is_kept=False)
+        return reply
+
+    def encode_with_memory(
+        self, receiver: Receiver, weights: Mapping[str, object], memory: Memory, acknowledged: Position | None
+    ) -> tuple[bytes, Memory]:
+        """Do as `encode`, adding what the last reply had to leave out.
+
+        Parameters
+        ----------
+        receiver, weights
+            As for `encode`.
+        memory : Memory
+            What the last call returned, or ``Memory(max_age=...)``. It is not changed.
+        acknowledged : Position or None
+            What the server says of this client: `Collector.acknowledged`.
+
+        Returns
+        -------
+        reply : bytes
+            For `Collector.collect`.
+        memory : Memory
+            For the next call.
+
+        Raises
+        ------
+        ModelMismatchError, GapError
+            As by `encode`.
+        """
+        model = _model_of(receiver)
+        given = memory.added_to(fitted(model, weights), model.position, acknowledged)
+        reply, update = self._encoded(receiver, given, is_kept=True)
+        arrived = receiver.decoder.decode(update)
+        return reply, memory.after(update.position, given, arrived)
+
+    def _encoded(self, receiver: Receiver, weights: Mapping[str, Array], *, is_kept: bool) -> tuple[bytes, Update]:
+        update = Encoder.resume(receiver.decoder, **self._options).encode(weights)
+        return Reply(receiver.position, bytes(update), is_kept).pack(), update
+
+
+def _model_of(receiver: Receiver) -> Model:
+    if (model := receiver.decoder.model) is None:
+        raise GapError("the client has not received a model yet")
+    return model
 
 
 class Collector:
@@ -88,12 +129,18 @@ class Collector:
 
     Notes
     -----
-    Of a client it remembers only, as long as a model is recent, that it has replied to it.
+    Of a client it remembers only, as long as a model is recent, that it has replied to it; and of one with a memory of
+    its own, the position of its last reply.
     """
 
     def __init__(self, downlink: Downlink) -> None:
         self._downlink = downlink
         self._heard: dict[Position, set[Hashable]] = {}
+        self._acknowledged: dict[Hashable, Position] = {}
+
+    def acknowledged(self, client: Hashable) -> Position | None:
+        """Return the last reply decoded of a client that keeps a memory of it, to be told with the next message."""
+        return self._acknowledged.get(client)
 
     def collect(
         self, client: Hashable, reply: bytes | bytearray | memoryview, *, to: Position | None = None
@@ -140,9 +187,12 @@ class Collector:
         heard = self._heard.get(reference.position, set())
         if client in heard:
             raise StaleUpdateError(f"a second reply to model {message.held}", expected=message.held)
-        weights = merged(reference, _decoded(reference, message.update))
+        model = _decoded(reference, message.update)
+        weights = merged(reference, model)
         recent = {p: c for p, c in self._heard.items() if self._downlink.is_recent(p)}
         self._heard = {**recent, reference.position: {*heard, client}}
+        if message.is_kept:
+            self._acknowledged[client] = model.position
         return weights
 
 

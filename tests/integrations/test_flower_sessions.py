@@ -259,3 +259,31 @@ def test_the_state_of_a_client_is_the_model_and_what_coding_taught():
     (record,) = nodes.contexts[101].state.values()
     model_bytes = sum(4 * np.prod(a.shape, dtype=int) for a in target(101).values())
     assert len(record["receiver"]) < model_bytes + 3000
+
+
+def test_the_grid_tells_what_each_model_took():
+    nodes = nodes_with()
+    grid = CompressedGrid(nodes, **PRECISE)
+    run(FedAvg(min_available_nodes=N_NODES), grid, n_rounds=3)
+    nodes.contexts[103].state.clear()
+    answers(grid, [question(i, initial_arrays(seed=7)) for i in nodes.apps])
+    rounds = grid.rounds
+    assert [r.round for r in rounds] == [0, 1, 2, 3, 4]
+    assert [r.resyncs for r in rounds] == [0, 0, 0, 0, 1]
+    assert sum(r.down_bytes for r in rounds) == sum(nodes.down)
+    assert sum(r.up_bytes for r in rounds) == sum(nodes.up)
+    assert all(0 < r.distortion <= 0.05 for r in rounds[1:])
+    assert all(r.encode_seconds > 0 for r in rounds)
+
+
+def test_error_feedback_of_the_clients_is_kept_between_rounds_and_used():
+    losses = []
+    for memory_age in (None, 5):
+        mods = [ClientMod(memory_age=memory_age, max_error=0.4)]
+        nodes = Nodes([learning_app(mods) for _ in range(N_NODES)])
+        grid = CompressedGrid(nodes, **PRECISE)
+        losses.append(final_loss(nodes, run(FedAvg(min_available_nodes=N_NODES), grid)))
+    assert losses[1] < losses[0]
+    (record,) = nodes.contexts[101].state.values()
+    n_weights = sum(int(np.prod(array.shape)) for array in target(101).values())
+    assert n_weights <= len(record["memory"]) < n_weights + 200

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from fashion.data import N_CLASSES, Images
 from torch import nn
+
+from fashion.data import N_CLASSES, Images
 
 BATCH_SIZE = 32
 MOMENTUM = 0.9
