@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import random
+
 import ml_dtypes
 import numpy as np
 import pytest
 
 from incnnr import Decoder, Encoder
-from incnnr.errors import DivergedError, GapError, IncnnrError, ModelMismatchError, StaleUpdateError
+from incnnr.errors import (
+    DivergedError,
+    GapError,
+    IncnnrError,
+    ModelMismatchError,
+    ReferenceMismatchError,
+    StaleUpdateError,
+)
 from incnnr.federated import Broadcast, Collector, Downlink, Memory, Receiver, Reply, Uplink
 from incnnr.position import Position
 from tests.weights import exact, trained
@@ -373,3 +382,55 @@ def test_a_memory_holds_no_nans_and_makes_none():
     assert np.isfinite(
         memory.added_to({"w": np.full(4, 3e38, np.float32)}, Position(0, 1, None), memory.reply)["w"]
     ).all()
+
+
+def test_the_first_model_is_lossy_where_updates_are_relative_unless_it_is_to_be_exact():
+    weights = models()[0]
+    sizes = {}
+    for keyframe_error in (0.05, None):
+        asked = {} if keyframe_error else {"keyframe_error": None}
+        downlink, receiver = Downlink(relative_error=0.5, **asked), Receiver()
+        downlink.broadcast(weights)
+        message = downlink.message(None)
+        sizes[keyframe_error] = len(message)
+        received = receiver.receive(message)
+        error = np.linalg.norm(received["fc.weight"] - weights["fc.weight"]) / np.linalg.norm(weights["fc.weight"])
+        assert error <= (keyframe_error or 0)
+    assert sizes[0.05] < sizes[None] / 3
+
+
+def lossy_rounds(n_clients, n_rounds, lost, **options):
+    """A fifth of the clients takes part in a round, and messages get lost; all digests are checked."""
+    luck = random.Random(3)
+    downlink, uplink = Downlink(**options), Uplink(**options)
+    collector = Collector(downlink)
+    receivers, known = [Receiver() for _ in range(n_clients)], [None] * n_clients
+    goal, weights = models()[0], {name: np.zeros_like(w) for name, w in models()[0].items()}
+    for server_round in range(n_rounds):
+        if server_round == n_rounds // 2:
+            receivers[0] = receivers[1] = Receiver()
+        position = downlink.broadcast(weights)
+        gathered = []
+        for i in luck.sample(range(n_clients), n_clients // 5):
+            try:
+                if luck.random() < lost:
+                    continue
+                model = receivers[i].receive(downlink.message(known[i]))
+            except ReferenceMismatchError:
+                known[i] = Reply.read(receivers[i].request()).held
+                model = receivers[i].receive(downlink.message(known[i]))
+            assert model.position == position
+            assert model.position.digest == downlink.reference(position).position.digest
+            local = {name: w + (goal[name] - w) / 2 for name, w in model.items()}
+            reply = uplink.encode(receivers[i], local)
+            if luck.random() >= lost:
+                gathered.append(collector.collect(i, reply))
+                known[i] = Reply.read(reply).held
+        if gathered:
+            weights = {name: np.mean([g[name] for g in gathered], axis=0, dtype=np.float32) for name in weights}
+    return max(float(np.abs(w - goal[name]).max()) for name, w in weights.items())
+
+
+@pytest.mark.parametrize("options", [{}, {"max_error": 1e-3}, {"relative_error": 0.3}])
+def test_fifty_clients_learn_though_messages_are_lost_and_some_restart(options):
+    assert lossy_rounds(50, 30, 0.1, **options) < 0.01

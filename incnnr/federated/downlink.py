@@ -13,6 +13,9 @@ from incnnr.limits import DEFAULT_LIMITS, Limits
 from incnnr.position import Position
 from incnnr.tensors import Array, Model, as_array, bytes_of, type_of
 
+_RELATIVE = ("relative_error", "target_bytes")
+_KEYFRAME_ERROR = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -55,7 +58,8 @@ class Downlink:
         Broadcasts from one keyframe to the next; default only the first. They bound what a newcomer must be sent and
         what the server keeps, which is every update since the last one.
     **options
-        As for `Encoder`, without ``base``, ``profile`` and ``require_ack``.
+        As for `Encoder`, without ``base``, ``profile`` and ``require_ack``; but with `relative_error` or `target_bytes`
+        the first keyframe is lossy too, as if by ``keyframe_error=0.05``: None makes it exact.
 
     Notes
     -----
@@ -81,7 +85,9 @@ class Downlink:
             if name in options:
                 raise TypeError(f"{name} is not for sessions")
         Encoder(**options)  # what is wrong with them shows here, not in the first round
-        self._options = options
+        self._options = (
+            options if options.keys().isdisjoint(_RELATIVE) else {"keyframe_error": _KEYFRAME_ERROR, **options}
+        )
         self._n_recent = recent
         self._keyframe_every = keyframe_every
         self._decoder = Decoder()
