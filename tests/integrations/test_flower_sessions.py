@@ -16,6 +16,7 @@ from flwr.serverapp.strategy import (
     FedAvg,
 )
 
+from incnnr.federated import telemetry
 from incnnr.federated.flower import ClientMod, CompressedGrid
 from tests.integrations.flower_nodes import (
     N_NODES,
@@ -287,3 +288,12 @@ def test_error_feedback_of_the_clients_is_kept_between_rounds_and_used():
     (record,) = nodes.contexts[101].state.values()
     n_weights = sum(int(np.prod(array.shape)) for array in target(101).values())
     assert n_weights <= len(record["memory"]) < n_weights + 200
+
+
+def test_rounds_can_be_drawn(tmp_path):
+    nodes = nodes_with()
+    grid = CompressedGrid(nodes)
+    run(FedAvg(min_available_nodes=N_NODES), grid, n_rounds=2)
+    telemetry.draw(grid.rounds, tmp_path / "rounds.png")
+    assert (tmp_path / "rounds.png").read_bytes().startswith(b"\x89PNG")
+    assert len(telemetry.table(grid.rounds).splitlines()) == 4
