@@ -80,7 +80,7 @@ def run_app(superlink: str, flower: Mapping[str, str], settings: Mapping[str, ob
 @contextmanager
 def _running(command: list[str], flower: Mapping[str, str], log: Path) -> Iterator[None]:
     with log.open("wb") as file:
-        process = subprocess.Popen(command, env=dict(flower), stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=log.parent, env=dict(flower), stdout=file, stderr=subprocess.STDOUT)
     try:
         yield
     finally:
