@@ -11,6 +11,7 @@ namespace incnnr {
 namespace {
 
 constexpr float price_of_a_bit = 0.5f;  // in squared steps
+constexpr double close_enough = 0.88;   // of a squared error that is allowed
 constexpr int32_t scales_per_octave = 1024;
 constexpr int32_t most_scale = scales_per_octave << 7;
 
@@ -62,8 +63,8 @@ public:
 
     void encode(Encoder& coder) {
         predict();
-        header_.scale = segment_.relative_error > 0 ? scale_for_relative_error() : segment_.scale;
-        choose_indices(header_.scale);
+        const int32_t scale = segment_.relative_error > 0 ? scale_for_relative_error() : segment_.scale;
+        if (indices_.empty() || scale != header_.scale) choose_indices(scale);
         header_.any = std::any_of(indices_.begin(), indices_.end(), [](int32_t index) { return index != 0; });
         code(coder);
         const bool any_misses = reconstruct();
@@ -159,6 +160,7 @@ private:
     Neighbourhood neighbourhood() const { return Neighbourhood(size(), width(), means_.count() > 0 ? moved_.data() : nullptr); }
 
     void choose_indices(int32_t scale) {
+        header_.scale = scale;
         if (!set_step(scale)) {
             indices_.assign(size(), 0);
             return;
@@ -303,6 +305,7 @@ private:
         for (int attempt = 0; attempt < 12 && high - low > scales_per_octave / 16; ++attempt) {
             const double error = squared_error_at(scale);
             (error <= allowed ? low : high) = scale;
+            if (error <= allowed && error > close_enough * allowed) break;
             const int32_t guess = scale + (error > 0 ? std::clamp(scale_of(std::sqrt(allowed / error)), -4096, 4096) : 4096);
             const bool bracketed = low > -most_scale && high < most_scale;
             scale = bracketed ? std::clamp(guess, low + (high - low) / 8, high - (high - low + 7) / 8) : guess + (error <= allowed ? 48 : -48);
