@@ -62,9 +62,9 @@ IndexPrices NncStatistics::prices(float price_of_a_bit) const {
     for (unsigned c = 0; c < n_neighbours; ++c) {
         float zero[8], nonzero[8];
         for (unsigned s = 0; s < 8; ++s) {
-            const auto& n = significant_[s][c];
-            zero[s] = price_of_a_bit * bits(n[0], n[0] + n[1]);
-            nonzero[s] = price_of_a_bit * bits(n[1], n[0] + n[1]);
+            const Significance n = significance(s, c);
+            zero[s] = price_of_a_bit * log2_of((n[0] + n[1]) / n[0]);
+            nonzero[s] = price_of_a_bit * log2_of((n[0] + n[1]) / n[1]);
         }
         prices.zero[c] = by_state(zero);
         const ByState<Float4> of_significance = by_state(nonzero);
@@ -75,6 +75,18 @@ IndexPrices NncStatistics::prices(float price_of_a_bit) const {
     }
     for (unsigned negative = 0; negative < 2; ++negative) price_magnitudes(prices.magnitude[negative], magnitude_[negative], price_of_a_bit);
     return prices;
+}
+
+NncStatistics::Significance NncStatistics::significance(unsigned state, unsigned neighbour) const {
+    constexpr float weight_of_others = 64;
+    float zeros = 0.4f, others = 0.4f;
+    for (unsigned s = state & 1; s < 8; s += 2) {
+        zeros += significant_[s][neighbour][0];
+        others += significant_[s][neighbour][1];
+    }
+    const float weight = weight_of_others / (zeros + others);
+    const Significance& own = significant_[state][neighbour];
+    return {own[0] + weight * zeros, own[1] + weight * others};
 }
 
 // From class to class a decision says whether it goes on; an octave's place within has as many bits as its number.

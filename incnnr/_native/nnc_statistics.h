@@ -22,11 +22,15 @@ public:
 
 private:
     using Counts = std::array<float, MagnitudeClasses::most>;
+    using Significance = std::array<float, 2>;  // how often an index was zero, and how often not
+
+    // What is expected in a context: few indices fall into each, so that states with the same levels share what they know.
+    Significance significance(unsigned state, unsigned neighbour) const;
 
     void price_magnitudes(Counts& prices, const Counts& counts, float price_of_a_bit) const;
 
     MagnitudeClasses classes_;  // a greater flag tells each from the next; the remainder's prefix counts the octaves
-    float significant_[8][n_neighbours][2] = {};
+    Significance significant_[8][n_neighbours] = {};
     float sign_[n_neighbours][2] = {};
     Counts magnitude_[2] = {};
 };
