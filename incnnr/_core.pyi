@@ -121,7 +121,7 @@ class NncQuantization:
         step_size: float,
         dependent: bool,
         block_size: int = 0,
-        lambda_scale: float = 0.0,
+        price_of_a_bit: float = 0.0,
         n_greater_flags: int = 11,
         skipped_rows: Bytes | None = None,
     ) -> None: ...

@@ -343,9 +343,9 @@ struct BoundQuantization {
 };
 
 void make_quantization(BoundQuantization* self, nb::handle weights, nb::handle levels, size_t height, size_t width, float step_size, bool dependent,
-                       unsigned block_size, double lambda_scale, unsigned n_greater_flags, nb::handle skipped_rows) {
+                       unsigned block_size, double price_of_a_bit, unsigned n_greater_flags, nb::handle skipped_rows) {
     if (!(step_size >= std::numeric_limits<float>::min() && step_size <= 0x1p126f)) throw nb::value_error("step_size is out of range");
-    if (!(lambda_scale >= 0 && lambda_scale <= 1e6)) throw nb::value_error("lambda_scale is out of range");
+    if (!(price_of_a_bit >= 0 && price_of_a_bit <= 1e6)) throw nb::value_error("price_of_a_bit is out of range");
     if (block_size > 64 || n_greater_flags < 1 || n_greater_flags > 256) throw nb::value_error("block_size or n_greater_flags is out of range");
     new (self) BoundQuantization{};
     incnnr::NncQuantization& q = self->native;
@@ -358,7 +358,7 @@ void make_quantization(BoundQuantization* self, nb::handle weights, nb::handle l
     q.step_size = step_size;
     q.dependent = dependent;
     q.block_size = block_size;
-    q.lambda_scale = lambda_scale;
+    q.price_of_a_bit = price_of_a_bit;
     q.n_greater_flags = n_greater_flags;
 }
 
@@ -443,7 +443,7 @@ NB_MODULE(_core, m) {
     m.def("decode_nnc", &decode_nnc, nb::arg("units"), nb::arg("coded"), nb::arg("threads"));
     nb::class_<BoundQuantization>(m, "NncQuantization")
         .def("__init__", &make_quantization, nb::arg("weights").none(), nb::arg("levels").none(), nb::arg("height"), nb::arg("width"), nb::kw_only(),
-             nb::arg("step_size"), nb::arg("dependent"), nb::arg("block_size") = 0, nb::arg("lambda_scale") = 0.0, nb::arg("n_greater_flags") = 11,
+             nb::arg("step_size"), nb::arg("dependent"), nb::arg("block_size") = 0, nb::arg("price_of_a_bit") = 0.0, nb::arg("n_greater_flags") = 11,
              nb::arg("skipped_rows") = nb::none())
         .def_prop_ro("in_range", [](const BoundQuantization& q) { return q.native.in_range; });
     m.def("quantize_nnc", &quantize_nnc, nb::arg("jobs"), nb::arg("threads"));

@@ -184,13 +184,13 @@ struct NncQuantization {
     float step_size;              // normal, and not above 2^126
     bool dependent;               // dq_flag: levels that the trellis has
     unsigned block_size;          // 8 to 64; 0 scans row by row
-    double lambda_scale;          // what bits are worth in squared error: 0 for nothing, 1 for as much as NNCodec's 1
+    double price_of_a_bit;        // the squared error that a bit is worth, in squared steps
     unsigned n_greater_flags;     // cabac_unary_length_minus1 + 1, for estimating bits
     const uint8_t* skipped_rows;  // height flags: such a row becomes zeros and is not coded; null for none
     bool in_range;                // written: whether all |weight / step_size| fit int32; if not, levels are unspecified
 };
 
-// Least sum of squared error and, with lambda_scale, of estimated bits, so far as pieces of 2^16 weights of a matrix are
+// Least sum of squared error and, with a price, of estimated bits, so far as pieces of 2^16 weights of a matrix are
 // quantized each on its own. Work is spread over up to n_threads threads, which end with the call; results do not depend on
 // n_threads.
 Status quantize_nnc(NncQuantization* jobs, size_t n_jobs, unsigned n_threads);

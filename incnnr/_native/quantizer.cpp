@@ -40,13 +40,6 @@ void quantize_uniformly(Piece& piece, float inverse_step) {
     }
 }
 
-// The squared error that a bit is worth, in squared levels: from the slope of an ideal quantizer. The factors are a little
-// below the reference software's (0.7 and 1): better rates would else end at a larger error than its own.
-float price_of_a_bit(const NncQuantization& job) {
-    constexpr double slope = 0.6931471805599453 / 6;
-    return static_cast<float>(job.lambda_scale * (job.dependent ? 4 * 0.65 * slope : 0.95 * slope));
-}
-
 // What a thread needs for one stretch after the other.
 struct Worker {
     Piece piece;
@@ -78,11 +71,11 @@ bool Worker::quantize_stretch(const NncQuantization& job, size_t first, size_t e
 
 void Worker::quantize_piece(const NncQuantization& job, double inverse_step) {
     const auto inverse_float = static_cast<float>(inverse_step);
-    const RateSettings rate = {price_of_a_bit(job), job.n_greater_flags};
+    const RateSettings rate = {static_cast<float>(job.price_of_a_bit), job.n_greater_flags};
     if (!job.dependent) quantize_uniformly(piece, inverse_float);
-    if (!job.dependent && job.lambda_scale > 0) quantize_uniformly(uniform_ways, piece, inverse_float, rate);
-    if (job.dependent && job.lambda_scale > 0) quantize_dependently(dependent_ways, piece, inverse_step, rate);
-    if (job.dependent && job.lambda_scale == 0) dependent.quantize(piece, inverse_step);
+    if (!job.dependent && job.price_of_a_bit > 0) quantize_uniformly(uniform_ways, piece, inverse_float, rate);
+    if (job.dependent && job.price_of_a_bit > 0) quantize_dependently(dependent_ways, piece, inverse_step, rate);
+    if (job.dependent && job.price_of_a_bit == 0) dependent.quantize(piece, inverse_step);
 }
 
 struct Stretch {

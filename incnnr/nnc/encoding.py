@@ -25,6 +25,7 @@ from incnnr.nnc.syntax import (
     SyntaxUnit,
     Topology,
 )
+from incnnr.nnc.worth import is_worth_its_bytes
 from incnnr.quantization import Knob, warn_of_unmatched
 
 
@@ -63,7 +64,8 @@ def encode(  # noqa: PLR0913 - one keyword for each choice, as the reference sof
     dq : bool
         Dependent quantisation, with a trellis of eight states: a smaller error for as many bits.
     lambda_scale : float
-        How much bits weigh against squared error; 0 is for the least error, 1 what is usual.
+        How much bits weigh against squared error; 0 is for the least error, 1 what is usual. Updates are then without
+        tensors that are worth less than their bytes.
     scan_order : int
         0 goes through matrices row by row, 1 to 4 in blocks of 8 to 64 rows and columns, with entry points.
     opt_qp : bool
@@ -155,6 +157,8 @@ def encode_parameters(
         plans = [alternatives for alternatives in plans if not alternatives[0].is_zero()]
     _code([plan for alternatives in plans for plan in alternatives], context, before.nodes, threads)
     chosen = [_smallest(alternatives, context) for alternatives in plans]
+    if state is not None:
+        chosen = [plan for plan in chosen if is_worth_its_bytes(plan, parameters, settings, context)]
     data = write([*head, *(plan.unit for plan in chosen)])
     members = [member for plan in chosen for member in plan.members]
     return data, _state_after(before, members, context)

@@ -39,6 +39,8 @@ class Parameter:
         Quantisation parameter; 0 for all but payload type FLOAT.
     level_range : tuple of int, or None
         Least and greatest level, where a bit depth says so.
+    may_be_left_out : bool
+        Whether an update may be without it where its levels are not worth their bytes.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Parameter:
     data_format: DecompressedDataFormat | None
     qp: int = 0
     level_range: tuple[int, int] | None = None
+    may_be_left_out: bool = True
 
 
 def parameters_of(tensors: Mapping[str, object], settings: Settings) -> dict[str, Parameter]:

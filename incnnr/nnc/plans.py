@@ -61,7 +61,9 @@ def plans_of(groups: Sequence[Group], settings: Settings, context: Context, thre
     """Quantise, and list for each group the ways to code it, at least one."""
     ways = [_ways(group, settings) for group in groups]
     jobs = {
-        (parameter.name, way.dependent): _quantization(parameter, group, settings, dependent=way.dependent)
+        (parameter.name, way.dependent): quantization_of(
+            parameter, scan_order_of(group, settings), settings, dependent=way.dependent
+        )
         for group, ways_of_group in zip(groups, ways, strict=True)
         for way in ways_of_group
         for parameter in group.parameters
@@ -144,7 +146,8 @@ def _may_pay(unit: DataUnit, group: Group) -> bool:
     return n_values <= min(_MOST_CODEBOOK_VALUES, n_weights // _FEWEST_WEIGHTS_PER_VALUE)
 
 
-def _quantization(parameter: Parameter, group: Group, settings: Settings, *, dependent: bool) -> Quantization:
+def quantization_of(parameter: Parameter, scan_order: int, settings: Settings, *, dependent: bool) -> Quantization:
+    """Say how a parameter is quantised."""
     height, width = matrix_shape(parameter.shape)
     return Quantization(
         weights=parameter.values.astype(np.float32, copy=False),
@@ -152,7 +155,7 @@ def _quantization(parameter: Parameter, group: Group, settings: Settings, *, dep
         width=width,
         step_size=step_size_of_qp(parameter.qp, settings.qp_density),
         dependent=dependent,
-        block_size=block_size_of(scan_order_of(group, settings), parameter.shape),
+        block_size=block_size_of(scan_order, parameter.shape),
         lambda_scale=settings.lambda_scale,
         level_range=parameter.level_range,
     )
@@ -173,7 +176,8 @@ def _add_skipping_plans(groups: Sequence[Group], plans: list[list[Plan]], settin
             if rows:
                 alternatives.append(_skipping(plan, rows))
                 made += [member for member in alternatives[-1].members if member.skipped_rows is not None]
-                plain = {name: _quantization(parameters[name], group, settings, dependent=True) for name in rows}
+                order = scan_order_of(group, settings)
+                plain = {name: quantization_of(parameters[name], order, settings, dependent=True) for name in rows}
                 jobs += [replace(plain[name], skipped_rows=flags) for name, flags in rows.items()]
     for member, levels in zip(made, quantize(jobs, threads), strict=True):
         member.levels = levels

@@ -1,7 +1,7 @@
 """Levels and weights: how finely, and which levels."""
 
 from incnnr.quantization.codebook import Clusters, clusters_of
-from incnnr.quantization.levels import Quantization, quantize, reconstruct
+from incnnr.quantization.levels import Quantization, price_of_a_bit, quantize, reconstruct
 from incnnr.quantization.quality import (
     LOSSLESS,
     Knob,
@@ -19,6 +19,7 @@ from incnnr.quantization.step_sizes import (
     coarsest_qp,
     finer_for_small_matrices,
     level_range,
+    ordered_sum,
     qp_of_bit_depth,
     qp_of_step_size,
     smallest_qp,
@@ -41,6 +42,8 @@ __all__ = [
     "coarsest_qp",
     "finer_for_small_matrices",
     "level_range",
+    "ordered_sum",
+    "price_of_a_bit",
     "qp_of_bit_depth",
     "qp_of_step_size",
     "quantize",

@@ -164,12 +164,18 @@ def finer_for_small_matrices(matrices: Mapping[str, tuple[int, NDArray[np.float3
 
 def _standard_deviation(weights: NDArray[np.float32]) -> float:
     values = weights.reshape(-1).astype(np.float64)
-    mean = _sum(values) / values.size
-    return math.sqrt(_sum((values - mean) ** 2) / values.size)
+    mean = ordered_sum(values) / values.size
+    return math.sqrt(ordered_sum((values - mean) ** 2) / values.size)
 
 
-def _sum(values: NDArray[np.float64]) -> float:
-    """Add up in an order that does not depend on the machine."""
+def ordered_sum(values: NDArray[np.float64]) -> float:
+    """Add up in an order that does not depend on the machine.
+
+    Examples
+    --------
+    >>> ordered_sum(np.array([0.5, 0.25]))
+    0.75
+    """
     padded = np.zeros(-(-values.size // 1024) * 1024)
     padded[: values.size] = values
     return math.fsum(np.add.reduce(padded.reshape(-1, 1024), axis=0))
