@@ -22,9 +22,9 @@ struct Choices {
     static constexpr uint8_t untraced = 255;
 };
 
-constexpr size_t weights_per_price = 256;
-constexpr float fading = 0.85f;            // a memory of about 1,700 weights
-constexpr size_t weights_to_begin = 2048;  // these are quantized twice, the first time only for the prices
+constexpr size_t weights_per_price = 128;
+constexpr float fading = 0.93f;            // a memory of about 1,800 weights
+constexpr size_t weights_to_begin = 16384;  // these are quantized twice, the first time only for the prices
 
 template <class Ways>
 void count_choices(NncStatistics& statistics, const Ways& ways, size_t first, size_t end) {
