@@ -120,7 +120,7 @@ def test_inspect_reads_what_others_wrote(name: str) -> None:
     [
         (["--qp", "-32"], "exists: --force replaces it"),
         (["--qp", "-32", "--append"], "is one bitstream"),
-        (["--force"], "needs max_error or qp"),
+        (["--force"], "needs max_error, relative_error or qp"),
         (["--force", "--qp", "-32", "--max-error", "1"], "give one of"),
     ],
 )
@@ -205,4 +205,4 @@ def test_the_profile_needs_a_knob(checkpoint: Path, tmp_path: Path) -> None:
     for command in (["encode", checkpoint], ["watch", tmp_path, "--once"]):
         result = run(*command, "-o", tmp_path / "z.incnnr", "--profile", "iso")
         assert result.exit_code == 2
-        assert "needs max_error or qp" in result.stderr
+        assert "needs max_error, relative_error or qp" in result.stderr

@@ -20,7 +20,7 @@ from incnnr.errors import (
 from incnnr.incremental import encoding
 from tests.weights import exact, trained
 
-MODES = [{}, {"effort": "small"}, {"max_error": 1e-3}, {"profile": "iso", "qp": -30}]
+MODES = [{}, {"effort": "small"}, {"max_error": 1e-3}, {"profile": "iso", "qp": -45}]
 
 
 def cut(data, n_bytes):

@@ -59,7 +59,7 @@ class Encoder:
         bytes as the tensors that may change (half as many for float64). They cost nothing where nothing is lossy.
     profile : {'incnnr', 'iso'}
         ``'iso'`` makes every update a bitstream of ISO/IEC 15938-17, edition 2, that other decoders can read; see the
-        notes. It needs `max_error` or `qp`.
+        notes. It needs `max_error`, `relative_error` or `qp`.
     effort : {'fast', 'default', 'small'}
         How much to spend. ``'fast'`` rounds lossy weights one by one instead of searching the best of error and bytes
         (`relative_error`, `qp`, `target_bytes`). ``'small'`` also looks at what each weight that is coded exactly did
@@ -79,7 +79,9 @@ class Encoder:
     in `Update` and in stream files. After a keyframe bool and unsigned integers are int32, bfloat16 and 8-bit floats
     float32; with ``base`` tensors keep their type. Tensors that were added, removed or reshaped make a keyframe, and so
     do weights that became infinite or NaN, and exact float tensors that no float32 difference leads to. The sign of a
-    zero is kept in exact tensors only, and of a NaN that it is one.
+    zero is kept in exact tensors only, and of a NaN that it is one. Bits are weighed against the error but with
+    `max_error` and ``effort='fast'``: with `qp` a tensor whose difference is not worth its bytes stays as it is.
+    With `relative_error` the first keyframe may lose that part of the weights themselves, or `keyframe_error`.
 
     Examples
     --------
@@ -114,7 +116,7 @@ class Encoder:
         self._quality = Quality(max_error, relative_error, qp, target_bytes, search)
         self._encode = _encoding_of(profile, self._quality, effort, prediction_memory)
         check_relative_errors("keyframe_error", keyframe_error)
-        self._keyframe_error = keyframe_error
+        self._keyframe_error = relative_error if profile == "iso" and keyframe_error is None else keyframe_error
         self._threads = checked_threads(threads)
         self._require_ack = require_ack
         self._state = None if base is None else base_state(base)
@@ -382,7 +384,11 @@ def _encoding_of(profile: str, quality: Quality, effort: str, prediction_memory:
     if profile not in _ENCODINGS:
         raise ValueError(f"profile is 'incnnr' or 'iso', not {profile!r}")
     if profile == "iso" and quality.is_lossless:
-        raise ValueError("profile 'iso' needs max_error or qp: the standard has no lossless coding of differences")
+        raise ValueError(
+            "profile 'iso' needs max_error, relative_error or qp: the standard has no lossless differences"
+        )
+    if profile == "iso" and quality.most_bytes is not None:
+        raise ValueError("profile 'iso' takes no target_bytes: give max_error, relative_error or qp")
     if effort not in get_args(Effort):
         raise ValueError(f"effort is 'fast', 'default' or 'small', not {effort!r}")
     if prediction_memory not in range(MOST_MEANS + 1):

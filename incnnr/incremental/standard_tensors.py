@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,15 @@ from incnnr.nnc.members import Levels
 from incnnr.nnc.parameters import FORMATS, Parameter
 from incnnr.nnc.settings import Settings
 from incnnr.nnc.syntax import PayloadType
-from incnnr.quantization import LOSSLESS, Tolerance, coarsest_qp, reconstruct, smallest_qp, step_size_of_qp
+from incnnr.quantization import (
+    LOSSLESS,
+    Tolerance,
+    coarsest_qp,
+    ordered_sum,
+    reconstruct,
+    smallest_qp,
+    step_size_of_qp,
+)
 from incnnr.tensors import Array, TensorType, array_of, bytes_of, type_of
 
 _REACH_OCTAVES = 32  # either side of 1: steps that tensors of one bitstream may have beside each other
@@ -25,6 +34,13 @@ _INT32 = np.iinfo(np.int32)
 
 Tries = tuple[int | None, ...]
 """Quantisation parameters to try, from coarse to fine; None sends numbers as they are."""
+
+
+class Deviation(NamedTuple):
+    """How far a result is from what is wanted: at most, and squared and summed up; infinite if in more than numbers."""
+
+    largest: float
+    squared: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +67,21 @@ class SentTensor:
     values: Array
     tolerance: Tolerance
 
-    def tries(self, settings: Settings) -> Tries:
-        """List the ways to send it."""
+    def qps(self, settings: Settings) -> range:
+        """Return the quantisation parameters it may have; none if it can only be sent as it is."""
         if not self.tolerance.step_size or not self.values.size or not np.isfinite(self.values).all():
+            return range(0)
+        reach = _REACH_OCTAVES << settings.qp_density
+        return range(max(smallest_qp(float(np.abs(self.values).max()), settings.qp_density), -reach), reach)
+
+    def tries(self, settings: Settings, coarsest: int | None = None) -> Tries:
+        """List the ways to send it, from a quantisation parameter on; by default from its tolerance's step."""
+        allowed, density = self.qps(settings), settings.qp_density
+        if not allowed:
             return (None,)
-        density = settings.qp_density
-        qp = coarsest_qp(self.tolerance.step_size, density)
-        reach = _REACH_OCTAVES << density
-        finest = max(smallest_qp(float(np.abs(self.values).max()), density), -reach)
+        qp = coarsest_qp(self.tolerance.step_size, density) if coarsest is None else coarsest
         qps = [qp - (octaves << density) for octaves in _FINER_OCTAVES]
-        return (*(qp for qp in qps if finest <= qp < reach), None)
+        return (*(qp for qp in qps if qp in allowed), None)
 
     def parameter(self, name: str, qp: int | None) -> Parameter:
         """Describe it to the encoder of bitstreams."""
@@ -68,7 +89,15 @@ class SentTensor:
         exact = PayloadType.INT if is_integer else PayloadType.RAW_FLOAT
         payload_type = exact if qp is None else PayloadType.FLOAT
         data_format = None if self.reference is not None else FORMATS.get(self.type.dtype)
-        return Parameter(name, self.type.shape, payload_type, self.values.reshape(-1), data_format, qp or 0)
+        return Parameter(
+            name,
+            self.type.shape,
+            payload_type,
+            self.values.reshape(-1),
+            data_format,
+            qp or 0,
+            may_be_left_out=not self.tolerance.relative_error,
+        )
 
     def result(self, qp: int | None, levels: Levels | None, settings: Settings) -> Array:
         """Compute what a decoder makes of it; without levels a quantised tensor has no unit, and stays."""
@@ -80,28 +109,38 @@ class SentTensor:
         values = values.reshape(self.type.shape)
         return converted(values, self.type) if self.reference is None else added(self.reference, values)
 
-    def is_good(self, error: float) -> bool:
+    def is_good(self, deviation: Deviation) -> bool:
         """Whether a result that is so far off will do."""
-        return math.isfinite(error) and error <= self.tolerance.max_error
+        if not math.isfinite(deviation.largest) or deviation.largest > self.tolerance.max_error:
+            return False
+        share = self.tolerance.relative_error
+        return not share or deviation.squared <= share * share * self._squares()
 
-    def error(self, result: Array) -> float:
-        """Return the largest distance from what is wanted; infinite where it is more than a distance."""
+    def largest_rms(self) -> float:
+        """Return what the root mean square of the deviation may be; 0 if nothing is said of it, or nothing left."""
+        share = self.tolerance.relative_error
+        return share * math.sqrt(self._squares() / self.given.size) if share and self.given.size else 0.0
+
+    def _squares(self) -> float:
+        """Add up the squares of what there is to say."""
+        wanted = self.given.astype(np.float64)
+        difference = wanted if self.reference is None else wanted - self.reference.astype(np.float64)
+        return ordered_sum(np.square(difference.reshape(-1)))
+
+    def deviation(self, result: Array) -> Deviation:
+        """Return how far a result is from what is wanted."""
+        nothing, everything = Deviation(0.0, 0.0), Deviation(np.inf, np.inf)
         if self.given.dtype.kind in "biu":
-            return 0.0 if (result == self.given).all() else np.inf
+            return nothing if (result == self.given).all() else everything
         wanted, got = self.given.astype(np.float64), result.astype(np.float64)
         if self.tolerance == LOSSLESS and (np.signbit(got) != np.signbit(wanted))[got == 0].any():
-            return np.inf
+            return everything
         with np.errstate(invalid="ignore"):
-            distance = np.where(_are_same(got, wanted), 0, np.abs(got - wanted))
-        return float(np.nan_to_num(distance, nan=np.inf, posinf=np.inf).max(initial=0))
-
-    def squared_error(self, result: Array) -> float:
-        """Return the sum of the squared distances of finite weights from what is wanted."""
-        if self.given.dtype.kind in "biu":
-            return 0.0
-        with np.errstate(invalid="ignore", over="ignore"):
-            distance = result.astype(np.float64) - self.given.astype(np.float64)
-        return float(np.square(distance[np.isfinite(distance)]).sum())
+            distance = np.where(_are_same(got, wanted), 0, np.abs(got - wanted)).reshape(-1)
+        if not np.isfinite(distance).all():
+            return everything
+        with np.errstate(over="ignore"):
+            return Deviation(float(distance.max(initial=0)), ordered_sum(np.square(distance)))
 
 
 def whole(name: str, tensor: Given) -> SentTensor:
