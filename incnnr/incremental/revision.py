@@ -176,10 +176,14 @@ class Revision:
         known = ref.reference.history if ref.reference else None
         if ref.coding is Coding.INTER and self._memory.with_history:
             return fresh_history(ref.n_elements) if known is None else known.copy()
-        if ref.coding is Coding.QUANTIZED and self._memory.n_means:
-            n_bytes = means_bytes(ref.kind, self._memory.n_means, ref.n_elements)
+        if n_means := self._n_means(ref):
+            n_bytes = means_bytes(ref.kind, n_means, ref.n_elements)
             return np.zeros(n_bytes, np.uint8) if known is None or known.size != n_bytes else known.copy()
         return None
+
+    def _n_means(self, ref: SliceRef) -> int:
+        """Count the running means of a slice: what has no reference made no update yet."""
+        return self._memory.n_means if ref.coding is Coding.QUANTIZED and ref.reference else 0
 
     def _segment(self, ref: SliceRef, reference: Bytes | None, **arrays: Any) -> Segment:
         spec = self.table[ref.name]
@@ -189,7 +193,7 @@ class Revision:
             ref.n_elements,
             reference=reference,
             width=spec.width,
-            n_means=self._memory.n_means if ref.coding is Coding.QUANTIZED else 0,
+            n_means=self._n_means(ref),
             step_size=spec.step_size,
             **arrays,
         )

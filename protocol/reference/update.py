@@ -182,7 +182,7 @@ def packed(tasks: list[Task]) -> list[list[Task]]:
 def decode_task(codeword: Codeword, task: Task, intra: Contexts, begin: Begin) -> None:
     """Sections 6 and 7: which rule is meant, the step size and the reference say."""
     if task.entry.step_size > 0:
-        task.after = quantised(codeword, task, begin.n_means)
+        task.after = quantised(codeword, task, begin.n_means if task.before else 0)
     elif task.before:
         task.after = exact_with_reference(codeword, task, begin.with_history)
     else:
