@@ -10,16 +10,15 @@ from incnnr.coding import MOST_MEANS, checked_threads, trim_memory
 from incnnr.errors import StateError
 from incnnr.incremental.chunks import UpdateChunks
 from incnnr.incremental.decoder import Decoder
-from incnnr.incremental.encoding import Encoded, Given, Units, encode_update
+from incnnr.incremental.encoding import Encoded, Units, encode_update, encoded_to_end
+from incnnr.incremental.given import Given, given_from
 from incnnr.incremental.goals import as_close_as, at_scale, first_keyframe, likely_scale, scale_within
 from incnnr.incremental.revision import UNIT_BYTES
 from incnnr.incremental.standard_encoding import encode_bitstream
 from incnnr.incremental.state import Bytes, CodecState, Memory, TensorState, base_state
 from incnnr.incremental.update import Update
-from incnnr.limits import DEFAULT_LIMITS
 from incnnr.position import Position
 from incnnr.quantization import Knob, Quality, Search, check_relative_errors
-from incnnr.tensors import TensorType, as_array, bytes_of, type_of
 
 Profile = Literal["incnnr", "iso"]
 Effort = Literal["fast", "default", "small"]
@@ -308,7 +307,7 @@ class Encoder:
         """Start coding an update, over tensors of its `own` that keep their type."""
         if keyframe and partial:
             raise ValueError("a keyframe cannot be partial")
-        given = self._given(weights)
+        given = given_from(weights, self._quality)
         if not self._knows_names and not partial:
             self._quality.warn_of_unmatched(given)
             self._knows_names = True
@@ -337,13 +336,13 @@ class Encoder:
         goals = given
         if self._quality.most_bytes is not None:
             goals = at_scale(given, self._scale_within(self._quality.most_bytes, given, partial=partial))
-        return as_close_as(_encoded(self._start(self._state, goals)).state.tensors, given) if keyframe else goals
+        return as_close_as(encoded_to_end(self._start(self._state, goals)).state.tensors, given) if keyframe else goals
 
     def _scale_within(self, most_bytes: int, given: Mapping[str, Given], *, partial: bool) -> int:
         state = self._state
 
         def n_bytes_at(scale: int) -> int:
-            return _encoded(self._start(state, at_scale(given, scale), partial=partial)).stats.n_bytes
+            return encoded_to_end(self._start(state, at_scale(given, scale), partial=partial)).stats.n_bytes
 
         held = state.tensors if state else {}
         return scale_within(n_bytes_at, most_bytes, likely_scale(given, held, most_bytes))
@@ -357,27 +356,6 @@ class Encoder:
             self._state = encoded.state
         after, held = encoded.state.tensors, before.tensors if before else {}
         self._shared = frozenset(k for k in self._shared if k in after and after[k].data is held[k].data)
-
-    def _given(self, weights: Mapping[str, object]) -> dict[str, Given]:
-        given: dict[str, Given] = {}
-        for name in weights:
-            if not isinstance(name, str):
-                raise TypeError(f"tensor names are strings, not {name!r}")
-            array = as_array(weights[name])
-            tensor = type_of(array)
-            _check(name, tensor)
-            given[name] = Given(tensor, bytes_of(array), self._quality.tolerance(name, tensor))
-        return given
-
-
-def _encoded(units: Units) -> Encoded:
-    """Code to the end what nobody needs the bytes of."""
-    while True:
-        try:
-            next(units)
-        except StopIteration as end:
-            encoded: Encoded = end.value
-            return encoded
 
 
 def _encoding_of(profile: str, quality: Quality, effort: str, prediction_memory: int) -> Callable[..., Units]:
@@ -399,15 +377,3 @@ def _encoding_of(profile: str, quality: Quality, effort: str, prediction_memory:
         return encode_bitstream
     memory = Memory(effort == "small", 0 if quality.is_lossless else prediction_memory)
     return partial(encode_update, memory=memory)
-
-
-def _check(name: str, tensor: TensorType) -> None:
-    """Refuse what no decoder takes unless it is told to."""
-    try:
-        n_bytes = len(name.encode())
-    except UnicodeEncodeError:
-        raise ValueError(f"tensor name {name!r} is not text") from None
-    if n_bytes > DEFAULT_LIMITS.name_bytes:
-        raise ValueError(f"tensor name {name[:80]!r}... has {n_bytes} bytes, more than {DEFAULT_LIMITS.name_bytes}")
-    if len(tensor.shape) > DEFAULT_LIMITS.rank:
-        raise ValueError(f"tensor {name!r} has {len(tensor.shape)} dimensions, more than {DEFAULT_LIMITS.rank}")

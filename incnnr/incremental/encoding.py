@@ -9,6 +9,7 @@ from itertools import chain, compress
 
 from incnnr import coding
 from incnnr.coding import Segment
+from incnnr.incremental.given import Given
 from incnnr.incremental.results import Results
 from incnnr.incremental.revision import UNIT_BYTES, Revision, SliceRef
 from incnnr.incremental.state import (
@@ -24,27 +25,6 @@ from incnnr.incremental.state import (
 from incnnr.incremental.syntax import START, Begin, Data, End, Table
 from incnnr.incremental.update import UpdateStats
 from incnnr.position import Position
-from incnnr.quantization import Tolerance
-from incnnr.tensors import TensorType
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """One tensor to encode.
-
-    Attributes
-    ----------
-    type : TensorType
-        Dtype and shape.
-    data : numpy.ndarray of uint8
-        Its elements, little-endian in C order.
-    tolerance : Tolerance
-        How much it may change.
-    """
-
-    type: TensorType
-    data: Bytes
-    tolerance: Tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +96,16 @@ def encode_update(
     stats = slices.stats(n_bytes + len(end))
     state = CodecState(position, tensors, slices.flag_contexts)
     return Encoded(position, parent.position if parent else None, stats, state, end)
+
+
+def encoded_to_end(units: Units) -> Encoded:
+    """Code to the end what nobody needs the bytes of."""
+    while True:
+        try:
+            next(units)
+        except StopIteration as end:
+            encoded: Encoded = end.value
+            return encoded
 
 
 def _table_after(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from incnnr import coding
-from incnnr.incremental.encoding import Given
+from incnnr.incremental.given import Given
 from incnnr.incremental.state import Bytes, TensorState
 from incnnr.quantization import LOSSLESS, Knob, Search, Tolerance, choice
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from incnnr.errors import UnsupportedError
-from incnnr.incremental.encoding import Encoded, Given, Units
+from incnnr.incremental.encoding import Encoded, Units
+from incnnr.incremental.given import Given
 from incnnr.incremental.standard import state_after
 from incnnr.incremental.standard_steps import coarsest_qps
 from incnnr.incremental.standard_tensors import SentTensor, differences, whole

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from incnnr.errors import UnsupportedError
-from incnnr.incremental.encoding import Given
+from incnnr.incremental.given import Given
 from incnnr.incremental.standard import added, carried_type, converted, held_array
 from incnnr.incremental.state import CodecState, TensorState
 from incnnr.nnc.members import Levels
