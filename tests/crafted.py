@@ -24,7 +24,7 @@ def varint(value):
     return bytes([low | 128]) + varint(rest) if rest else bytes([low])
 
 
-def begin(sequence, parent_chain=None, version=3, flags=None):
+def begin(sequence, parent_chain=None, version=4, flags=None):
     is_keyframe = parent_chain is None
     flags = int(is_keyframe) if flags is None else flags
     return bytes([version, flags]) + varint(sequence) + (b"" if is_keyframe else parent_chain.to_bytes(8, "little"))

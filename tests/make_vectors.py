@@ -118,6 +118,27 @@ def relative_error() -> Iterator[bytes]:
         yield bytes(encoder.encode(weights))
 
 
+def alike_signs() -> Iterator[bytes]:
+    """Signs that are alike some elements apart, then others, in dependent quantisation and without it."""
+    rng = np.random.default_rng(13)
+    weights = np.zeros((20, 420), np.float32)
+    decoder = incnnr.Decoder()
+    yield bytes(update := incnnr.Encoder().encode({"fc.weight": weights}))
+    for period, effort in ((28, "default"), (28, "fast"), (45, "default")):
+        decoder.decode(update)
+        weights = weights + repeating(rng, weights.shape, period)
+        update = incnnr.Encoder.resume(decoder, qp=-18, effort=effort, prediction_memory=0).encode(
+            {"fc.weight": weights}
+        )
+        yield bytes(update)
+
+
+def repeating(rng: np.random.Generator, shape: tuple[int, int], period: int) -> np.ndarray:
+    """Noise with the same signs in all periods."""
+    size = np.abs(rng.normal(0, 0.1, shape)).astype(np.float32)
+    return size * np.resize(np.sign(rng.normal(size=period)).astype(np.float32), shape)
+
+
 def several_slices() -> Iterator[bytes]:
     """Slices that begin in the middle of a row; the first one rests, and shares no codeword with the second."""
     rng = np.random.default_rng(12)
@@ -172,7 +193,7 @@ def base_weights() -> Weights:
 
 
 SERIES = [lossless_training, history, every_dtype, max_error, qp_by_name]
-SERIES += [predicted, relative_error, several_slices, options_that_change, come_and_go, keyframes]
+SERIES += [predicted, relative_error, alike_signs, several_slices, options_that_change, come_and_go, keyframes]
 SERIES_WITH_BASE = [from_a_base]
 
 

@@ -131,6 +131,18 @@ def test_a_bound_holds_for_every_bit_pattern_and_what_has_no_level_is_exact(kind
 
 
 @pytest.mark.parametrize("search", Search)
+@pytest.mark.parametrize("period", [7, 90])
+def test_signs_that_are_alike_at_a_distance_cost_less(search, period):
+    rng = np.random.default_rng(3)
+    size = np.abs(rng.normal(0, 4 * STEP, 9000)).astype(np.float32)
+    alike = np.resize(rng.choice(np.array([-1, 1], np.float32), period), size.size)
+    side, other = (Side(Kind.FLOAT32, size.size, width=1000) for _ in range(2))
+    n_alike = len(side.encode(size * alike, search=search))
+    n_any = len(other.encode(size * rng.permuted(alike), search=search))
+    assert n_any - n_alike > 0.45 * size.size / 8  # of a bit for each, learning included
+
+
+@pytest.mark.parametrize("search", Search)
 @pytest.mark.parametrize("kind", DTYPES)
 @pytest.mark.parametrize(
     ("n_elements", "width"),

@@ -11,6 +11,7 @@ import xxhash
 
 import incnnr
 from protocol.reference import quantised
+from protocol.reference.signs import Signs
 from protocol.reference.state import state_of_base
 from protocol.reference.update import decode
 from tests.make_vectors import FOLDER, SERIES, SERIES_WITH_BASE, expected, main, position_of
@@ -76,6 +77,20 @@ def test_every_way_of_quantising_is_in_the_vectors(monkeypatch):
     assert seen >= with_levels - {(1, True, False, p) for p in (True, False)}
     assert seen >= {(0, True, True, False), (2, False, False, False)}
     assert seen >= {("corrected", n_bits) for n_bits in (16, 32, 64)}
+
+
+def test_distances_at_which_signs_are_alike_are_in_the_vectors(monkeypatch):
+    decode_distances, seen = Signs.decode_distances, []
+
+    def noted(signs, codeword):
+        decode_distances(signs, codeword)
+        seen.append(signs.distances)
+
+    monkeypatch.setattr(Signs, "decode_distances", noted)
+    state = None
+    for update in read_vector(FOLDER / "alike_signs")[0]:
+        state = decode(state, update)
+    assert [{28, 56, 45, 90} & set(distances) for distances in seen] == [{28, 56}, {45, 90}]
 
 
 def test_there_is_a_vector_of_every_series_and_making_them_changes_none(capsys):

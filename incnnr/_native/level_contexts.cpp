@@ -31,6 +31,7 @@ void LevelContexts::reset() {
             longer[expectation][length] = context_for(greater[expectation < 1 + 2 * length ? 0 : expectation - 1 - 2 * length]);
     }
     scale = coefficients[0] = coefficients[1] = unused = 0;
+    signs = {};
 }
 
 }  // namespace incnnr

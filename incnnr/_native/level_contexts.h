@@ -2,8 +2,7 @@
 // large a level is to be expected.
 #pragma once
 
-#include "engine.h"
-#include "trellis.h"
+#include "signs.h"
 
 namespace incnnr {
 
@@ -39,10 +38,11 @@ struct LevelContexts {
     Context longer[n_expectations][n_lengths];    // does a remainder have more bits than so many?
     Context top_bit[n_lengths];                   // the first bit behind its leading one
     Context any, dependent, predicted;
-    Context other_scale, other_coefficient;
+    Context other_scale, other_coefficient, other_distances;
     int32_t scale;
     int32_t coefficients[2];
     int32_t unused;
+    SignModel signs;
 
     void reset();
 };
@@ -61,19 +61,12 @@ inline uint32_t code_remainder(Coder& coder, LevelContexts& contexts, unsigned e
 }
 
 template <class Coder>
-[[gnu::always_inline]] inline int32_t code_index(Coder& coder, LevelContexts& contexts, unsigned expectation, unsigned state, int32_t index) {
+[[gnu::always_inline]] inline uint32_t code_magnitude(Coder& coder, LevelContexts& contexts, unsigned expectation, unsigned state, uint32_t magnitude) {
     LevelContexts::Flags& flags = contexts.flags[expectation][state];
-    if (!coder.template bit<WeightRates>(flags.significant, index != 0)) return 0;
-    const bool negative = coder.fixed_bit(1u << (probability_bits - 1), index < 0);
-    auto magnitude = static_cast<uint32_t>(negative ? -index : index);
-    if (!coder.template bit<WeightRates>(flags.greater_than_1, magnitude > 1)) {
-        magnitude = 1;
-    } else if (!coder.template bit<WeightRates>(flags.greater_than_2, magnitude > 2)) {
-        magnitude = 2;
-    } else {
-        magnitude = 2 + code_remainder(coder, contexts, expectation, magnitude - 2);
-    }
-    return negative ? -static_cast<int32_t>(magnitude) : static_cast<int32_t>(magnitude);
+    if (!coder.template bit<WeightRates>(flags.significant, magnitude > 0)) return 0;
+    if (!coder.template bit<WeightRates>(flags.greater_than_1, magnitude > 1)) return 1;
+    if (!coder.template bit<WeightRates>(flags.greater_than_2, magnitude > 2)) return 2;
+    return 2 + code_remainder(coder, contexts, expectation, magnitude - 2);
 }
 
 // A number of a header, mostly 0.

@@ -38,10 +38,19 @@ struct Learner {
     uint64_t bypass(unsigned, uint64_t value) { return value; }
 };
 
+// Of a weight that may become something other than 0.
+float sign_bits(const SignModel& signs, const Neighbourhood& neighbourhood, float scaled, int32_t likely) {
+    if (std::fabs(scaled) < 0.5f) return 1;
+    const uint32_t probability = signs.probability(neighbourhood.sign_features(), static_cast<uint32_t>(std::max(likely < 0 ? -likely : likely, 1)));
+    const uint32_t one = probability >> (probability_bits - table_bits);
+    return bits_of_a_one[scaled < 0 ? one : bits_of_a_one.size() - 1 - one];
+}
+
 // Where the trellis is still undecided, as good a guess as any of what a weight becomes.
 int32_t likely_level(float scaled) {
     const float magnitude = std::fabs(scaled);
-    return magnitude < 0.95f ? 0 : static_cast<int32_t>(magnitude + 0.5f);
+    const auto level = magnitude < 0.95f ? 0 : static_cast<int32_t>(magnitude + 0.5f);
+    return scaled < 0 ? -level : level;
 }
 
 }  // namespace
@@ -58,7 +67,7 @@ void LevelPrices::price(unsigned expectation, const LevelContexts& contexts) {
     for (unsigned state = 0; state < 8; ++state) {
         const LevelContexts::Flags& flags = contexts.flags[expectation][state];
         const BinPrices significant = price_of(flags.significant), first = price_of(flags.greater_than_1), second = price_of(flags.greater_than_2);
-        const float other = significant.one + 1;
+        const float other = significant.one;
         zero[state] = price_of_a_bit_ * significant.zero;
         by_class[0][state] = unreachable;
         by_class[1][state] = price_of_a_bit_ * (other + first.zero);
@@ -70,22 +79,24 @@ void LevelPrices::price(unsigned expectation, const LevelContexts& contexts) {
     is_current_[expectation] = true;
 }
 
-void LevelSearch::run(const float* scaled, size_t n_weights, Neighbourhood neighbourhood, const LevelContexts& contexts, float price_of_a_bit) {
+void LevelSearch::run(const float* scaled, size_t n_weights, Neighbourhood neighbourhood, LevelContexts learned, float price_of_a_bit) {
     scaled_ = scaled;
     magnitudes_.load(scaled, n_weights, 1.0);
     for (auto* of_each : {&parities_, &zeros_}) of_each->resize(n_weights);
     states_.assign(n_weights, untraced);
     indices_.resize(n_weights);
     expectations_.resize(weights_per_price);
+    sign_prices_.resize(weights_per_price);
     costs_ = only_in(0);
-    LevelContexts learned = contexts;
     const auto prices = std::make_unique<LevelPrices>(price_of_a_bit);
     for (size_t first = 0; first < n_weights; first += weights_per_price) {
         const size_t n = std::min(n_weights - first, weights_per_price);
         neighbourhood.mark(mark_, n);
         for (size_t i = 0; i < n; ++i) {
+            const int32_t likely = likely_level(scaled[first + i]);
             expectations_[i] = static_cast<uint8_t>(neighbourhood.expectation());
-            neighbourhood.push(likely_level(scaled[first + i]));
+            sign_prices_[i] = price_of_a_bit * sign_bits(learned.signs, neighbourhood, scaled[first + i], likely);
+            neighbourhood.push(likely);
         }
         neighbourhood.return_to(mark_);
         prices->outdate();
@@ -100,6 +111,10 @@ void LevelSearch::pass(size_t first, size_t n, LevelPrices& prices, const LevelC
     for (size_t tile = 0; tile < n; tile += tile_weights) {
         const size_t n_in_tile = std::min(n - tile, tile_weights);
         measure(candidates, &magnitudes_.bases[first + tile], &magnitudes_.fractions[first + tile], LevelPrices::classes, n_in_tile);
+        for (size_t i = 0; i < n_in_tile; i += 4) {
+            const auto sign = load<Float4>(&sign_prices_[tile + i]);
+            for (auto& residue : candidates.other) residue[i / 4] += sign;
+        }
         for (size_t i = 0; i < n_in_tile; ++i) step(first + tile + i, i, candidates, prices.at(expectations_[tile + i], contexts));
     }
     const Float4 least = all_lanes(smallest(costs_));
@@ -139,7 +154,7 @@ void LevelSearch::learn(size_t first, size_t end, Neighbourhood& neighbourhood, 
     Learner learner;
     for (size_t i = first; i < end; ++i) {
         const int32_t index = indices_[i];
-        code_index(learner, contexts, neighbourhood.expectation(), states_[i], index);
+        code_index(learner, contexts, neighbourhood, states_[i], index);
         neighbourhood.push(level_of(index, states_[i]));
     }
 }

@@ -17,7 +17,7 @@ public:
 
     struct OfExpectation {
         ByState<Float4> zero;
-        ByState<Float4> other[n_classes];  // the sign included
+        ByState<Float4> other[n_classes];  // without the sign
     };
 
     explicit LevelPrices(float price_of_a_bit) : price_of_a_bit_(price_of_a_bit) {}
@@ -38,8 +38,8 @@ private:
 
 class LevelSearch {
 public:
-    // Leaves the indices of `scaled`, weights in units of the step below 2^24. The contexts stay as they are.
-    void run(const float* scaled, size_t n_weights, Neighbourhood neighbourhood, const LevelContexts& contexts, float price_of_a_bit);
+    // Leaves the indices of `scaled`, weights in units of the step below 2^24, as if it began with these contexts.
+    void run(const float* scaled, size_t n_weights, Neighbourhood neighbourhood, LevelContexts learned, float price_of_a_bit);
 
     const std::vector<int32_t>& indices() const { return indices_; }
 
@@ -57,7 +57,8 @@ private:
     std::vector<uint8_t> zeros_;     // bit t: target t is reached by index 0
     std::vector<uint8_t> states_;    // before the weight on the way traced last; `untraced` before the first
     std::vector<int32_t> indices_;
-    std::vector<uint8_t> expectations_;
+    std::vector<uint8_t> expectations_;  // of a block of weights
+    std::vector<float> sign_prices_;
 };
 
 }  // namespace incnnr

@@ -1,5 +1,5 @@
-// How large a level is to be expected: from the levels around it that are coded already, in its row and in the rows above,
-// and from how much the weights moved in the updates before.
+// What level is to be expected: from those around it that are coded already, in its row and in the rows above, and from
+// what is known of the weight itself.
 #pragma once
 
 #include <algorithm>
@@ -9,17 +9,28 @@
 
 namespace incnnr {
 
+// Of the weights of a slice; null for nothing.
+struct Hints {
+    const uint32_t* moved = nullptr;    // how large a level to expect from the updates before
+    const int8_t* direction = nullptr;  // signs of the first running mean
+    const int8_t* sign = nullptr;       // of the reference
+};
+
 class Neighbourhood {
 public:
-    // A slice of rows of `width` weights; `moved` says what to expect of each from the updates before, null for nothing.
-    Neighbourhood(size_t n_weights, size_t width, const uint32_t* moved)
-        : moved_(moved), above_(width + 1), magnitudes_(n_weights + width + 1), columns_(width) {}
+    // A slice of rows of `width` weights.
+    Neighbourhood(size_t n_weights, size_t width, const Hints& hints, const SignModel& signs)
+        : hints_(hints), above_(width + 1), magnitudes_(n_weights + width + 1), columns_(width) {
+        std::copy_n(signs.distances, n_distances, distances_);
+        reach_ = std::max<size_t>({width, 3, *std::max_element(distances_, distances_ + n_distances)});
+        nearest_.resize(reach_ + n_weights);
+    }
 
-    // Of the next weight.
+    // Of the next weight's magnitude.
     unsigned expectation() const {
         const uint16_t* up = &magnitudes_[next_];
         const uint32_t near = 2 * before_[0] + before_[1] + before_[2] + 2u * up[1] + up[0] + (above_ > 2 ? up[2] : 0u);
-        const uint32_t sum = 400 * near + 64 * (columns_[column_] + row_) + (moved_ ? moved_[next_] : 0);
+        const uint32_t sum = 400 * near + 64 * static_cast<uint32_t>(columns_[column_].magnitude + row_) + (hints_.moved ? hints_.moved[next_] : 0);
         const uint32_t scaled = sum >> 8;
         if (scaled == 0) return 0;
         const unsigned octave = 31 - static_cast<unsigned>(__builtin_clz(scaled));
@@ -27,14 +38,28 @@ public:
         return std::min(1 + 2 * octave + half, n_expectations - 1);
     }
 
+    // Of the next weight's sign.
+    SignFeatures sign_features() const {
+        const int8_t* const at = &nearest_[next_ + reach_];
+        const auto level = [&](size_t distance) { return static_cast<float>(*(at - distance)); };
+        const auto hint = [&](const int8_t* of) { return of ? static_cast<float>(of[next_]) : 0; };
+        const auto far = [&](unsigned k) { return distances_[k] > 0 ? level(distances_[k]) : 0; };
+        return {Float4{level(1), level(2), level(3), level(above_ - 1)},
+                Float4{static_cast<float>(columns_[column_].level) * 0x1p-8f, 1, hint(hints_.direction), hint(hints_.sign)},
+                Float4{far(0), far(1), far(2), far(3)}};
+    }
+
     void push(int32_t level) {
-        const uint32_t magnitude = std::min(static_cast<uint32_t>(level < 0 ? -level : level), most);
+        const int32_t magnitude = std::min(level < 0 ? -level : level, most);
         magnitudes_[next_ + above_] = static_cast<uint16_t>(magnitude);
-        columns_[column_] = moved_towards(columns_[column_], magnitude, column_shift());
+        nearest_[next_ + reach_] = static_cast<int8_t>(std::clamp(level, -2, 2));
+        Column& column = columns_[column_];
+        column.magnitude = moved_towards(column.magnitude, magnitude, column_shift());
+        column.level = moved_towards(column.level, std::clamp(level, -8, 8), column_shift());
         row_ = moved_towards(row_, magnitude, 4);
         before_[2] = before_[1];
         before_[1] = before_[0];
-        before_[0] = magnitude;
+        before_[0] = static_cast<uint32_t>(magnitude);
         ++next_;
         if (++column_ == columns_.size()) {
             column_ = 0;
@@ -42,11 +67,17 @@ public:
         }
     }
 
+    // Running means in 1/256.
+    struct Column {
+        int32_t magnitude, level;
+    };
+
     // The place of the next weight, to come back to from at most `ahead` weights further on.
     struct Mark {
         size_t next, column, n_rows;
-        uint32_t row, before[3];
-        std::vector<uint32_t> columns;
+        int32_t row;
+        uint32_t before[3];
+        std::vector<Column> columns;
     };
     void mark(Mark& mark, size_t ahead) const {
         mark.next = next_, mark.column = column_, mark.n_rows = n_rows_, mark.row = row_;
@@ -61,25 +92,34 @@ public:
     }
 
 private:
-    static constexpr uint32_t most = 4095;
+    static constexpr int32_t most = 4095;
 
     // The mean of a column is nearly that of all rows, until there are many.
     unsigned column_shift() const { return n_rows_ < 1 ? 0 : n_rows_ < 2 ? 1 : n_rows_ < 4 ? 2 : n_rows_ < 12 ? 3 : 4; }
 
-    // A running mean in 1/256.
-    static uint32_t moved_towards(uint32_t mean, uint32_t magnitude, unsigned shift) {
-        return static_cast<uint32_t>(static_cast<int32_t>(mean) + ((static_cast<int32_t>(magnitude << 8) - static_cast<int32_t>(mean)) >> shift));
-    }
+    static int32_t moved_towards(int32_t mean, int32_t value, unsigned shift) { return mean + ((value * 256 - mean) >> shift); }
 
-    const uint32_t* moved_;
+    Hints hints_;
     size_t above_;                      // distance from a weight to the one left of the weight above it
+    size_t reach_;                      // the longest distance to a level that tells of a sign
+    uint16_t distances_[n_distances];
     std::vector<uint16_t> magnitudes_;  // of the levels, behind a row of zeros
-    std::vector<uint32_t> columns_;
+    std::vector<int8_t> nearest_;       // the levels, but -2 to 2 at most, behind zeros as far as they reach
+    std::vector<Column> columns_;
     size_t next_ = 0;
     size_t column_ = 0;
     size_t n_rows_ = 0;
-    uint32_t row_ = 0;
+    int32_t row_ = 0;
     uint32_t before_[3] = {};
 };
+
+template <class Coder>
+[[gnu::always_inline]] inline int32_t code_index(Coder& coder, LevelContexts& contexts, const Neighbourhood& around, unsigned state, int32_t index) {
+    const auto magnitude = code_magnitude(coder, contexts, around.expectation(), state, static_cast<uint32_t>(index < 0 ? -index : index));
+    if (magnitude == 0) return 0;
+    const auto positive = static_cast<int32_t>(magnitude);
+    const uint32_t size = static_cast<uint32_t>(level_of(positive, state));
+    return code_sign(coder, contexts.signs, around.sign_features(), size, index < 0) ? -positive : positive;
+}
 
 }  // namespace incnnr

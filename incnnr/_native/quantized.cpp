@@ -1,8 +1,10 @@
 #include "quantized.h"
 
 #include <limits>
+#include <optional>
 
 #include "binarization.h"
+#include "distances.h"
 #include "level_search.h"
 #include "prediction.h"
 #include "xxh64.h"
@@ -63,6 +65,8 @@ public:
 
     void encode(Encoder& coder) {
         predict();
+        look_at_signs();
+        choose_others();
         const int32_t scale = segment_.relative_error > 0 ? scale_for_relative_error() : segment_.scale;
         if (indices_.empty() || scale != header_.scale) choose_indices(scale);
         header_.any = std::any_of(indices_.begin(), indices_.end(), [](int32_t index) { return index != 0; });
@@ -86,6 +90,7 @@ private:
         bool dependent = false;
         int32_t scale = 0;
         Coefficients coefficients{};
+        std::optional<Distances> distances;  // if others than before
     };
 
     size_t size() const { return segment_.n_elements; }
@@ -130,6 +135,14 @@ private:
         set_predictions();
     }
 
+    void choose_others() {
+        std::vector<float> rests(size());
+        for (size_t i = 0; i < size(); ++i) rests[i] = static_cast<float>(difference(i) - static_cast<double>(predicted(i)));
+        const Distances known = contexts_.signs.known_distances();
+        const Distances chosen = choose_distances(rests.data(), size(), width(), known);
+        if (chosen != known) header_.distances = chosen;
+    }
+
     // Weights in steps, 0 where no level is in reach.
     void scale_weights() {
         scaled_.resize(size());
@@ -157,7 +170,23 @@ private:
         for (size_t i = 0; i < size(); ++i) moved_[i] = 19 * own[i] + 5 * (own[i - 1] + own[i + 1] + above[i] + below[i]);
     }
 
-    Neighbourhood neighbourhood() const { return Neighbourhood(size(), width(), means_.count() > 0 ? moved_.data() : nullptr); }
+    // Signs of what is known of each weight before its level.
+    void look_at_signs() {
+        const auto sign_of = [](auto x) { return static_cast<int8_t>((x > 0) - (x < 0)); };
+        if (means_.count() > 0) {
+            directions_.resize(size());
+            for (size_t i = 0; i < size(); ++i) directions_[i] = sign_of(means_.at(0, i));
+        }
+        if (segment_.reference != nullptr) {
+            signs_.resize(size());
+            for (size_t i = 0; i < size(); ++i) signs_[i] = sign_of(RealOf<kind>::value(reference(i)));
+        }
+    }
+
+    Neighbourhood neighbourhood(const SignModel& signs) const {
+        const auto given = [](const auto& of_each) { return of_each.empty() ? nullptr : of_each.data(); };
+        return Neighbourhood(size(), width(), {given(moved_), given(directions_), given(signs_)}, signs);
+    }
 
     void choose_indices(int32_t scale) {
         header_.scale = scale;
@@ -169,7 +198,9 @@ private:
         scale_weights();
         header_.dependent = segment_.search == Search::trellis;
         if (header_.dependent) {
-            search_.run(scaled_.data(), size(), neighbourhood(), contexts_, price_of_a_bit);
+            LevelContexts contexts = contexts_;
+            if (header_.distances) contexts.signs.take_distances(*header_.distances);
+            search_.run(scaled_.data(), size(), neighbourhood(contexts.signs), contexts, price_of_a_bit);
             indices_ = search_.indices();
         } else {
             round_to_indices(segment_.search == Search::nearest ? 0.5f : dead_zone());
@@ -195,6 +226,7 @@ private:
     template <class Coder>
     Status code(Coder& coder) {
         code_header(coder);
+        if (header_.any) code_distances(coder);
         if constexpr (!Coder::is_encoder) {
             if (const Status status = take_header(); status != Status::ok) return status;
         }
@@ -209,6 +241,7 @@ private:
         if (!header_.any) return Status::ok;
         if (!set_step(header_.scale)) return Status::corrupt;
         expect();
+        look_at_signs();
         return Status::ok;
     }
 
@@ -226,12 +259,20 @@ private:
     }
 
     template <class Coder>
+    void code_distances(Coder& coder) {
+        if (!coder.template bit<FlagRates>(contexts_.other_distances, header_.distances.has_value())) return;
+        Distances distances = header_.distances.value_or(Distances{});
+        for (uint16_t& distance : distances) distance = static_cast<uint16_t>(coder.bypass(16, distance));
+        contexts_.signs.take_distances(distances);
+    }
+
+    template <class Coder>
     void code_levels(Coder& coder) {
-        Neighbourhood around = neighbourhood();
+        Neighbourhood around = neighbourhood(contexts_.signs);
         unsigned state = first_state(header_.dependent);
         for (size_t i = 0; i < size(); ++i) {
             int32_t index = Coder::is_encoder ? indices_[i] : 0;
-            index = code_index(coder, contexts_, around.expectation(), state, index);
+            index = code_index(coder, contexts_, around, state, index);
             levels_[i] = level_of(index, state);
             around.push(levels_[i]);
             state = state_behind(state, index, header_.dependent);
@@ -344,6 +385,8 @@ private:
     std::vector<float> scaled_;
     std::vector<uint32_t> movements_;
     std::vector<uint32_t> moved_;
+    std::vector<int8_t> directions_;
+    std::vector<int8_t> signs_;
     std::vector<int32_t> indices_;
     std::vector<int32_t> levels_;
 };

@@ -22,7 +22,7 @@ from incnnr.position import Position
 from incnnr.quantization import representable_step
 from incnnr.tensors import TensorType, dtype_name, named_dtype
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 START = pack_unit(UnitType.STR, bytes([INCNNR_PROFILE]))
 _KEYFRAME = 1
 _WITH_HISTORY = 2

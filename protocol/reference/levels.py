@@ -9,6 +9,7 @@ from protocol.reference.contexts import FLAG_SHIFTS, Contexts
 from protocol.reference.errors import require
 from protocol.reference.neighbourhood import Neighbourhood
 from protocol.reference.residuals import signed
+from protocol.reference.signs import Signs
 from protocol.reference.tables import DQ_STATES, LEVEL_STARTS
 
 MOST_SCALE = 2**17
@@ -41,9 +42,10 @@ class LearnedLevels:
     levels: Contexts = field(default_factory=lambda: Contexts(start=start))
     scale: int = 0
     coefficients: list[int] = field(default_factory=lambda: [0, 0])
+    signs: Signs = field(default_factory=Signs.fresh)
 
     def copy(self) -> LearnedLevels:
-        return LearnedLevels(self.header.copy(), self.levels.copy(), self.scale, self.coefficients)
+        return LearnedLevels(self.header.copy(), self.levels.copy(), self.scale, self.coefficients, self.signs.copy())
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ def decode_header(codeword: Codeword, learned: LearnedLevels, n_means: int) -> H
         coefficients = [signed(c + d, 32) for c, d in zip(learned.coefficients, moved, strict=False)]
         require(max(map(abs, coefficients)) <= MOST_COEFFICIENT, "a coefficient is too large")
         learned.coefficients = [*coefficients, *learned.coefficients[n_means:]]
+    if has_levels and codeword.bit(learned.header, "other_distances"):
+        learned.signs.decode_distances(codeword)
     return Header(has_levels, is_dependent, learned.scale, coefficients)
 
 
@@ -85,7 +89,7 @@ def decode_levels(codeword: Codeword, learned: LearnedLevels, is_dependent: bool
     levels = []
     state = 0 if is_dependent else INDEPENDENT_STATE
     for _ in range(around.n_elements):
-        index = decode_index(codeword, learned.levels, around.expectation(), state)
+        index = decode_index(codeword, learned, around, state)
         levels.append(level_of(index, state))
         around.push(levels[-1])
         if is_dependent:
@@ -99,15 +103,23 @@ def level_of(index: int, state: int) -> int:
     return 2 * index - odd if index > 0 else 2 * index + odd if index < 0 else 0
 
 
-def decode_index(codeword: Codeword, contexts: Contexts, expectation: int, state: int) -> int:
+def decode_index(codeword: Codeword, learned: LearnedLevels, around: Neighbourhood, state: int) -> int:
+    magnitude = decode_magnitude(codeword, learned.levels, around.expectation(), state)
+    if magnitude == 0:
+        return 0
+    features = around.sign_features(learned.signs.distances)
+    negative = learned.signs.decode(codeword, features, level_of(magnitude, state))
+    return -magnitude if negative else magnitude
+
+
+def decode_magnitude(codeword: Codeword, contexts: Contexts, expectation: int, state: int) -> int:
     if not codeword.bit(contexts, ("significant", expectation, state)):
         return 0
-    sign = -1 if codeword.fixed_bit(2**21) else 1
     if not codeword.bit(contexts, ("greater_than_1", expectation, state)):
-        return sign
+        return 1
     if not codeword.bit(contexts, ("greater_than_2", expectation, state)):
-        return 2 * sign
-    return sign * (2 + decode_remainder(codeword, contexts, expectation))
+        return 2
+    return 2 + decode_remainder(codeword, contexts, expectation)
 
 
 def decode_remainder(codeword: Codeword, contexts: Contexts, expectation: int) -> int:

@@ -11,7 +11,7 @@ from protocol.reference.floats import bits_of, nan, rounded, value_of
 from protocol.reference.kinds import Kind
 from protocol.reference.levels import Header, LearnedLevels, decode_header, decode_levels
 from protocol.reference.means import Means, expected_from, movements, predictions, updated, working
-from protocol.reference.neighbourhood import Neighbourhood
+from protocol.reference.neighbourhood import Hints, Neighbourhood
 from protocol.reference.residuals import decode_residual
 
 
@@ -44,13 +44,21 @@ class Quantised:
         levels, step = [0] * n, 0.0
         if header.has_levels:
             step = self.step(header.scale)
-            moved = expected_from(movements(self.means, step), self.width) if self.means else [0] * n
-            levels = decode_levels(codeword, learned, header.is_dependent, Neighbourhood(n, self.width, moved))
+            around = Neighbourhood(n, self.width, self.hints(step))
+            levels = decode_levels(codeword, learned, header.is_dependent, around)
         predicted = [0.0] * n
         if any(header.coefficients):
             predicted = predictions(self.means, header.coefficients, self.kind)
         parts = zip(self.reference, predicted, levels, strict=True)
         return [reconstructed(a, p, k, step, self.kind) for a, p, k in parts]
+
+    def hints(self, step: float) -> Hints:
+        nothing = [0] * len(self.reference)
+        signs = [sign(value_of(a, self.kind)) for a in self.reference]
+        if not self.means:
+            return Hints(nothing, nothing, signs)
+        moved = expected_from(movements(self.means, step), self.width)
+        return Hints(moved, [sign(x) for x in self.means[0]], signs)
 
     def step(self, scale: int) -> float:
         """The distance between levels; 1024 more double it."""
@@ -59,6 +67,10 @@ class Quantised:
         smallest = math.ldexp(1, 2 - 2 ** (real.exponent_bits - 1))
         require(smallest <= step < math.inf, "no step is left")
         return step
+
+
+def sign(x: float) -> int:
+    return (x > 0) - (x < 0)
 
 
 def reconstructed(a: int, predicted: float, level: int, step: float, kind: Kind) -> int:

@@ -94,7 +94,7 @@ def next_unit(source: Bytes) -> tuple[int, bytes]:
 
 def read_begin(payload: bytes) -> Begin:
     source = Bytes(payload)
-    require(source.u8() == 3, "the format version is not 3")
+    require(source.u8() == 4, "the format version is not 4")
     flags = source.u8()
     is_keyframe, with_history, n_means = flags % 2 == 1, flags // 2 % 2 == 1, flags // 4
     require(n_means <= 2, "unknown flags")
