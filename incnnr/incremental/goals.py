@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from incnnr import coding
 from incnnr.incremental.given import Given
@@ -19,12 +20,22 @@ _LEAST_PART, _MOST_PART = 1e-5, 0.99  # of a difference that may be lost
 
 def at_scale(given: Mapping[str, Given], scale: int) -> dict[str, Given]:
     """Let what is not exact have steps of one scale."""
+    return _with_goals(given, lambda _, tensor: replace(tensor.tolerance, scale=scale))
+
+
+def _with_goals(given: Mapping[str, Given], goal: Callable[[str, Given], Tolerance]) -> dict[str, Given]:
+    """Let what is not exact have other tolerances."""
     return {
-        name: replace(tensor, tolerance=replace(tensor.tolerance, scale=scale))
-        if tensor.tolerance.step_size
-        else tensor
+        name: replace(tensor, tolerance=goal(name, tensor)) if tensor.tolerance.step_size else tensor
         for name, tensor in given.items()
     }
+
+
+class _Trial(NamedTuple):
+    """What an update takes with steps of one scale."""
+
+    scale: int
+    n_bytes: int
 
 
 def scale_within(n_bytes_at: Callable[[int], int], most_bytes: int, guess: int) -> int:
@@ -41,27 +52,20 @@ def scale_within(n_bytes_at: Callable[[int], int], most_bytes: int, guess: int) 
     True
     """
     fits, over = _bracket(n_bytes_at, most_bytes, guess)
-    while over is not None and fits[0] - over[0] > 1 and not _is_close(fits, most_bytes):
+    while over is not None and fits.scale - over.scale > 1 and fits.n_bytes < _CLOSE * most_bytes:
         scale = _between(fits, over, most_bytes)
-        trial = (scale, n_bytes_at(scale))
-        fits, over = (trial, over) if trial[1] <= most_bytes else (fits, trial)
-    return fits[0]
+        trial = _Trial(scale, n_bytes_at(scale))
+        fits, over = (trial, over) if trial.n_bytes <= most_bytes else (fits, trial)
+    return fits.scale
 
 
-def _is_close(trial: Trial, most_bytes: int) -> bool:
-    return trial[1] >= _CLOSE * most_bytes
-
-
-Trial = tuple[int, int]
-
-
-def _bracket(n_bytes_at: Callable[[int], int], most_bytes: int, guess: int) -> tuple[Trial, Trial | None]:
+def _bracket(n_bytes_at: Callable[[int], int], most_bytes: int, guess: int) -> tuple[_Trial, _Trial | None]:
     """Find a scale that fits and, unless the finest does, a finer one that does not."""
     fits, over = None, None
     scale, stride = min(max(guess, _FINEST), _COARSEST), _OCTAVE // 2
     while fits is None or over is None:
-        trial = (scale, n_bytes_at(scale))
-        if trial[1] <= most_bytes:
+        trial = _Trial(scale, n_bytes_at(scale))
+        if trial.n_bytes <= most_bytes:
             fits = trial
             if scale == _FINEST:
                 break
@@ -69,17 +73,17 @@ def _bracket(n_bytes_at: Callable[[int], int], most_bytes: int, guess: int) -> t
         else:
             over = trial
             if scale == _COARSEST:
-                raise ValueError(f"an update takes at least {trial[1]} bytes, more than target_bytes={most_bytes}")
+                raise ValueError(f"an update takes at least {trial.n_bytes} bytes, more than target_bytes={most_bytes}")
             scale = min(scale + stride, _COARSEST)
         stride *= 2
     return fits, over
 
 
-def _between(fits: Trial, over: Trial, most_bytes: int) -> int:
+def _between(fits: _Trial, over: _Trial, most_bytes: int) -> int:
     """Interpolate towards a little under the target, away from both ends."""
-    width = fits[0] - over[0]
-    part = (over[1] - 0.996 * most_bytes) / max(1, over[1] - fits[1])
-    return over[0] + min(max(int(width * part), width // 8, 1), width - max(width // 8, 1))
+    width = fits.scale - over.scale
+    part = (over.n_bytes - 0.996 * most_bytes) / max(1, over.n_bytes - fits.n_bytes)
+    return over.scale + min(max(int(width * part), width // 8, 1), width - max(width // 8, 1))
 
 
 def likely_scale(given: Mapping[str, Given], held: Mapping[str, TensorState], most_bytes: int) -> int:
@@ -97,22 +101,16 @@ def likely_scale(given: Mapping[str, Given], held: Mapping[str, TensorState], mo
 def first_keyframe(given: Mapping[str, Given], keyframe_error: Knob, search: Search) -> dict[str, Given]:
     """Keep what a knob about differences lets change exactly, or to a part of the weights themselves."""
 
-    def goal(name: str) -> Tolerance:
+    def goal(name: str, _: Given) -> Tolerance:
         error = choice(keyframe_error, name)
         return LOSSLESS if error is None else Tolerance(1.0, relative_error=float(error), search=search)
 
-    return {
-        name: replace(tensor, tolerance=goal(name)) if tensor.tolerance.step_size else tensor
-        for name, tensor in given.items()
-    }
+    return _with_goals(given, goal)
 
 
 def as_close_as(update: Mapping[str, TensorState], given: Mapping[str, Given]) -> dict[str, Given]:
     """Ask a keyframe for the errors that an update would have had."""
-    return {
-        name: replace(tensor, tolerance=_as_close(tensor, update[name].data)) if tensor.tolerance.step_size else tensor
-        for name, tensor in given.items()
-    }
+    return _with_goals(given, lambda name, tensor: _as_close(tensor, update[name].data))
 
 
 def _as_close(tensor: Given, result: Bytes) -> Tolerance:

@@ -66,21 +66,6 @@ class Tolerance:
 LOSSLESS = Tolerance(0.0, 0.0)
 
 
-def tolerance_of_max_error(max_error: float) -> Tolerance:
-    """Return the widest step whose error stays within `max_error`."""
-    return Tolerance(2 * max_error * _SAFETY, max_error)
-
-
-def tolerance_of_qp(qp: int, search: Search = Search.TRELLIS) -> Tolerance:
-    """Return the step of `qp`, with no bound on single weights."""
-    return Tolerance(step_size_of_qp(qp), search=search)
-
-
-def tolerance_of_relative_error(relative_error: float, search: Search = Search.TRELLIS) -> Tolerance:
-    """Return what bounds the rms of the error by that of the difference."""
-    return Tolerance(1.0, relative_error=relative_error, search=search)
-
-
 @dataclass(frozen=True, slots=True)
 class Quality:
     """What the user asked for: one knob, for all tensors or by pattern.
@@ -119,17 +104,10 @@ class Quality:
         knobs = (self.max_error, self.relative_error, self.qp, self.target_bytes)
         if sum(knob is not None for knob in knobs) > 1:
             raise ValueError("give one of max_error, relative_error, qp and target_bytes")
-        for value in _values(self.max_error):
-            _check_real("max_error", value)
-            if not 0 < value <= sys.float_info.max:
-                raise ValueError(f"max_error must be positive and finite, not {value!r}")
+        check_max_errors(self.max_error)
         check_relative_errors("relative_error", self.relative_error)
         check_qps(self.qp)
-        targets = set(_values(self.target_bytes))
-        if not all(isinstance(value, Integral) and not isinstance(value, bool) for value in targets):
-            raise TypeError(f"target_bytes must be an integer, not {self.target_bytes!r}")
-        if len(targets) > 1 or any(value <= 0 for value in targets):
-            raise ValueError(f"target_bytes is one positive number for a whole update, not {self.target_bytes!r}")
+        check_target_bytes(self.target_bytes)
 
     @property
     def is_lossless(self) -> bool:
@@ -156,11 +134,11 @@ class Quality:
         if not tensor.is_lossy_capable:
             return LOSSLESS
         if (max_error := choice(self.max_error, name)) is not None:
-            return _representable(tolerance_of_max_error(float(max_error)), tensor)
+            return _representable(Tolerance(2 * float(max_error) * _SAFETY, float(max_error)), tensor)
         if (relative_error := choice(self.relative_error, name)) is not None:
-            return tolerance_of_relative_error(float(relative_error) * _fineness(tensor), self.search)
+            return Tolerance(1.0, relative_error=float(relative_error) * _fineness(tensor), search=self.search)
         if (qp := choice(self.qp, name)) is not None:
-            return _representable(tolerance_of_qp(int(qp), self.search), tensor)
+            return _representable(Tolerance(step_size_of_qp(int(qp)), search=self.search), tensor)
         if choice(self.target_bytes, name) is not None:
             return Tolerance(_fineness(tensor), search=self.search)
         return LOSSLESS
@@ -171,9 +149,12 @@ def _fineness(tensor: TensorType) -> float:
     return 1.0 if len(tensor.shape) > 1 else _FINENESS_OF_VECTORS
 
 
-def _check_real(what: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{what} must be a number, not {value!r}")
+def check_max_errors(knob: Knob) -> None:
+    """Raise TypeError or ValueError unless every number of a knob bounds errors."""
+    for value in _values(knob):
+        _check_real("max_error", value)
+        if not 0 < value <= sys.float_info.max:
+            raise ValueError(f"max_error must be positive and finite, not {value!r}")
 
 
 def check_relative_errors(what: str, knob: Knob) -> None:
@@ -184,18 +165,36 @@ def check_relative_errors(what: str, knob: Knob) -> None:
             raise ValueError(f"{what} must be at least 0.0001 and below 1, not {value!r}")
 
 
-def _values(knob: Knob) -> list[float | int]:
-    values = knob.values() if isinstance(knob, Mapping) else [knob]
-    return [value for value in values if value is not None]
-
-
 def check_qps(knob: Knob) -> None:
     """Raise TypeError or ValueError unless every number of a knob is a quantisation parameter."""
     for value in _values(knob):
-        if isinstance(value, bool) or not isinstance(value, Integral):
-            raise TypeError(f"qp must be an integer, not {value!r}")
+        _check_integer("qp", value)
         if not -4096 <= value < 4096:
             raise ValueError(f"qp must be in -4096..4095, not {value}")
+
+
+def check_target_bytes(knob: Knob) -> None:
+    """Raise TypeError or ValueError unless the numbers of a knob are one size that an update can have."""
+    targets = set(_values(knob))
+    for value in targets:
+        _check_integer("target_bytes", value)
+    if len(targets) > 1 or any(value <= 0 for value in targets):
+        raise ValueError(f"target_bytes is one positive number for a whole update, not {knob!r}")
+
+
+def _check_real(what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{what} must be a number, not {value!r}")
+
+
+def _check_integer(what: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{what} must be an integer, not {value!r}")
+
+
+def _values(knob: Knob) -> list[float | int]:
+    values = knob.values() if isinstance(knob, Mapping) else [knob]
+    return [value for value in values if value is not None]
 
 
 def choice(knob: Knob, name: str) -> float | int | None:
