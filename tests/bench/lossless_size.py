@@ -17,14 +17,11 @@ from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import get_args
 
 import incnnr
 from incnnr.incremental.encoder import Effort
 from tests.bench import casts, lossless_peers, series
 from tests.bench.lossless_peers import Size
-
-EFFORTS = get_args(Effort)
 
 
 def our_sizes(checkpoints: list[series.Weights], effort: Effort) -> tuple[int, int]:
@@ -78,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Sizes of lossless updates beside today's delta formats.")
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--as", dest="dtype", choices=casts.DTYPES, help="cast the floats first")
-    parser.add_argument("--effort", nargs="+", default=EFFORTS, choices=EFFORTS)
+    parser.add_argument("--effort", nargs="+", default=series.EXACT_EFFORTS, choices=series.EXACT_EFFORTS)
     parser.add_argument("--no-zipnn", action="store_true", help="leave out the peer that needs PyTorch")
     arguments = parser.parse_args()
     peers = lossless_peers.all_peers(with_zipnn=not arguments.no_zipnn)

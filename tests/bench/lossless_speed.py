@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar
 
 import zstandard
 
@@ -32,7 +32,6 @@ from incnnr.incremental.encoder import Effort
 from tests.bench import instructions, lossless_kernels, series
 
 T = TypeVar("T")
-EFFORTS = get_args(Effort)
 N_WARM_UP = 2
 SPEEDS = ("encode", "decode", "into", "kernels encode", "kernels decode")
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
@@ -165,7 +164,7 @@ def report_instructions(paths: list[Path], efforts: Iterable[Effort]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Speed of lossless updates beside zstd-3 of XOR byte planes.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--effort", nargs="+", default=EFFORTS, choices=EFFORTS)
+    parser.add_argument("--effort", nargs="+", default=series.EXACT_EFFORTS, choices=series.EXACT_EFFORTS)
     parser.add_argument("--megabytes", type=int, nargs="+", default=[0, 500])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeat", type=int, default=3)

@@ -11,11 +11,14 @@ import zstandard
 from numpy.typing import NDArray
 
 import incnnr
+from incnnr.incremental.encoder import Effort
 
 Weights = Mapping[str, NDArray[Any]]
 FloatTensors = dict[str, NDArray[np.float32]]
 Words = list[NDArray[Any]]
 """The bits of a model as unsigned integers: one array for each width of element."""
+
+EXACT_EFFORTS: tuple[Effort, ...] = ("default", "small")  # "fast" codes exact weights to the bytes of "default"
 
 
 def paths_of(folder: Path) -> list[Path]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
-from typing import get_args
 
 from click.testing import CliRunner
 
@@ -21,8 +20,6 @@ import incnnr
 from incnnr.cli import main as command
 from incnnr.incremental.encoder import Effort
 from tests.bench import series
-
-EFFORTS = get_args(Effort)
 
 
 def run(*arguments: object) -> None:
@@ -58,7 +55,7 @@ def direct(ends: list[series.Weights], effort: Effort) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Size of a thinned stream's update beside a direct one.")
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--effort", nargs="+", default=EFFORTS, choices=EFFORTS)
+    parser.add_argument("--effort", nargs="+", default=series.EXACT_EFFORTS, choices=series.EXACT_EFFORTS)
     arguments = parser.parse_args()
     for folder in arguments.folders:
         paths, rows = series.paths_of(folder), []
