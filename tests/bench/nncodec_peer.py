@@ -35,10 +35,11 @@ class PeerError(Exception):
 
 @dataclass(frozen=True)
 class Coded:
-    """A bitstream and the seconds it took."""
+    """A bitstream and the seconds it took, by the clock and of the processor."""
 
     data: bytes
     seconds: float
+    cpu_seconds: float
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Decoded:
     values: dict[str, NDArray[Any]]
     levels: dict[str, NDArray[np.int32]] = field(default_factory=dict)
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 def prepare() -> None:
@@ -106,7 +108,7 @@ class Peer:
         """
         settings = {"row_skipping": True, **settings}
         result = self._call("encode", tensors=dict(tensors), settings=settings, chain=chain, hdsp=hdsp)
-        return Coded(result["coded"], result["seconds"])
+        return Coded(result["coded"], result["seconds"], result["cpu_seconds"])
 
     def decode(self, data: bytes) -> Decoded:
         """Decode by ``nnc.decompress``."""

@@ -36,6 +36,14 @@ def history_of(chain: int) -> HdspTool:
     return _histories.setdefault(chain, HdspTool(True))
 
 
+def clocks() -> dict[str, float]:
+    return {"seconds": time.perf_counter(), "cpu_seconds": time.process_time()}
+
+
+def since(start: dict[str, float]) -> dict[str, float]:
+    return {clock: now - start[clock] for clock, now in clocks().items()}
+
+
 def encode(tensors: Arrays, settings: dict[str, Any], chain: int | None, *, hdsp: bool) -> dict[str, Any]:
     """Encode, as an update if there is a chain; with `hdsp` from a copy of the receiver's history, which is the truth.
 
@@ -44,28 +52,28 @@ def encode(tensors: Arrays, settings: dict[str, Any], chain: int | None, *, hdsp
     base = {} if chain is None else {"approx_param_base": base_of(chain), "compress_differences": True}
     if hdsp and chain is not None:
         base["hdsp_tool"] = copy.deepcopy(history_of(chain))
-    start = time.perf_counter()
+    start = clocks()
     coded = nnc.compress(tensors, bitstream_path=None, return_bitstream=True, **base, **settings)
-    return {"seconds": time.perf_counter() - start, "coded": bytes(coded)}
+    return {**since(start), "coded": bytes(coded)}
 
 
 def decode(coded: bytes) -> dict[str, Any]:
     coded = bytearray(coded)
-    start = time.perf_counter()
+    start = clocks()
     values = nnc.decompress(coded)
-    return {"seconds": time.perf_counter() - start, "values": values}
+    return {**since(start), "values": values}
 
 
 def decode_update(coded: bytes, chain: int) -> dict[str, Any]:
     """Decode the next update of a chain; with its levels, which NNCodec keeps for the update after it."""
     coded, base, history = bytearray(coded), base_of(chain), history_of(chain)
-    start = time.perf_counter()
+    start = clocks()
     values, _ = nnc.decompress(
         coded, approx_param_base=base, update_base_param=True, hdsp_tool=history, return_hls=True
     )
-    seconds = time.perf_counter() - start
+    taken = since(start)
     levels = {name: base["parameters"][name] for name in values if name in base["parameters"]}
-    return {"seconds": seconds, "values": values, "levels": levels}
+    return {**taken, "values": values, "levels": levels}
 
 
 def decode_factors(coded: bytes) -> dict[str, Any]:

@@ -107,15 +107,23 @@ def squared_error(decoded: Any, original: Any) -> float:
 
 def spread(case: Case, bytes_at: Callable[[int], int], n: int) -> list[int]:
     """Choose `n` qp, evenly, whose rates are those of interest."""
+    possible, fewer_bits = _search_of(case, bytes_at)
+    finest = bisect_left(possible, -HIGHEST_BITS, key=fewer_bits)
+    coarsest = bisect_right(possible, -LOWEST_BITS, key=fewer_bits) - 1
+    return sorted({round(qp) for qp in np.linspace(possible[finest], possible[max(coarsest, finest)], n)})
+
+
+def nearest(case: Case, bytes_at: Callable[[int], int], bits: float) -> int:
+    """Choose the qp whose rate is nearest to so many bits per weight."""
+    possible, fewer_bits = _search_of(case, bytes_at)
+    at = bisect_left(possible, -bits, key=fewer_bits)
+    return min(possible[max(at - 1, 0) : at + 1], key=lambda qp: abs(fewer_bits(qp) + bits))
+
+
+def _search_of(case: Case, bytes_at: Callable[[int], int]) -> tuple[range, Callable[[int], float]]:
+    """Return the qp that there are to choose from, and what rises with them."""
     middle = round(4 * log2(case.typical_step))
-    all_of_them = range(middle - _REACH, middle + _REACH)
-
-    def fewer_bits(qp: int) -> float:
-        return -series.bits_per_weight(bytes_at(qp), case.n_weights)
-
-    finest = bisect_left(all_of_them, -HIGHEST_BITS, key=fewer_bits)
-    coarsest = bisect_right(all_of_them, -LOWEST_BITS, key=fewer_bits) - 1
-    return sorted({round(qp) for qp in np.linspace(all_of_them[finest], all_of_them[max(coarsest, finest)], n)})
+    return range(middle - _REACH, middle + _REACH), lambda qp: -series.bits_per_weight(bytes_at(qp), case.n_weights)
 
 
 class PeerPoints:
