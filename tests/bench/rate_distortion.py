@@ -17,8 +17,8 @@ measured at eight qp between 0.05 and 2 bits per weight, found in the same run. 
 log bytes over log error: see `bjontegaard`. An ablation is ours with an option changed; its figure is what that costs.
 
 Accuracy is told of every decoded checkpoint of a series whose network `fashion_mnist` knows, on its 10,000 test images
-(Debian's package dataset-fashion-mnist, or a folder with its files), beside that of the original. A picture needs
-matplotlib (`pip install --group bench`).
+(Debian's package dataset-fashion-mnist, or a folder with its files), beside that of the original; there incnnr is also
+measured with the same `target_bytes` for every update. A picture needs matplotlib (`pip install --group bench`).
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from tests.bench.rate_points import PeerPoints, Point, coded_by_us, measured, sp
 
 LAMBDA_SCALES = [0.0, 0.3, 1.0]
 N_POINTS = 8
+RATIONS = [0.2, 0.4, 0.6, 1.0, 1.5, 2.0]  # bits per weight of every update, where accuracy is told
 
 Options = dict[str, Any]
 
@@ -51,7 +52,7 @@ Options = dict[str, Any]
 class Result:
     """Points of one case; by which share ours takes more than NNCodec, and each ablation more than ours.
 
-    `accuracies` are those of the originals.
+    `accuracies` are those of the originals, `rationed` points of ours where every update has the same bytes.
     """
 
     case: Case
@@ -60,11 +61,21 @@ class Result:
     bd_rate: float | None
     ablations: dict[str, float | None] = field(default_factory=dict)
     accuracies: tuple[float, ...] = ()
+    rationed: list[Point] = field(default_factory=list)
 
 
 def our_point(case: Case, options: Options, qp: int, judge: Judge | None = None) -> Point:
     n_bytes, rms, accuracies = measured(case, partial(coded_by_us, options={**options, "qp": qp}), judge)
     return Point(qp, n_bytes, rms, accuracies=accuracies)
+
+
+def rationed_points(case: Case, options: Options, judge: Judge | None) -> list[Point]:
+    if judge is None or options.get("profile") == "iso":
+        return []
+    n = series.n_weights(case.chains[0].checkpoints[0])
+    given = [{**options, "target_bytes": int(bits * n / 8)} for bits in RATIONS]
+    results = [measured(case, partial(coded_by_us, options=each), judge) for each in given]
+    return [Point(None, n_bytes, rms, accuracies=accuracies) for n_bytes, rms, accuracies in results]
 
 
 def our_qps(case: Case, options: Options) -> list[int]:
@@ -93,7 +104,8 @@ def compared(case: Case, arguments: argparse.Namespace, peer_points: PeerPoints 
     for changed in arguments.ablate:
         without = [our_point(case, options | dict([option(changed)]), qp) for qp in qps]
         ablations[changed] = difference(without, [ours])
-    return Result(case, ours, theirs, bd_rate, ablations, accuracies_of(case, judge))
+    rationed = rationed_points(case, options, judge)
+    return Result(case, ours, theirs, bd_rate, ablations, accuracies_of(case, judge), rationed)
 
 
 def accuracies_of(case: Case, judge: Judge | None) -> tuple[float, ...]:
@@ -140,11 +152,11 @@ def print_result(result: Result) -> None:
 
 def print_accuracies(result: Result) -> None:
     rows = []
-    for point in result.ours:
+    for point in [*result.ours, *result.rationed]:
         differences = 100 * (np.array(point.accuracies) - result.accuracies)
         figures = (differences.mean(), abs(differences).mean(), differences.min())
         bits = series.bits_per_weight(point.n_bytes, result.case.n_weights)
-        rows.append((point.qp, bits, *(f"{figure:+.3f}" for figure in figures)))
+        rows.append(("target" if point.qp is None else point.qp, bits, *(f"{figure:+.3f}" for figure in figures)))
     title = f"{result.case.name}: points of accuracy more than the original, over {len(result.accuracies)} checkpoints"
     series.print_table(title, ("qp", "bits per weight", "mean", "mean magnitude", "worst"), rows)
 
@@ -157,6 +169,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "ablations": result.ablations,
         "accuracies": result.accuracies,
         "ours": [asdict(point) for point in result.ours],
+        "rationed": [asdict(point) for point in result.rationed],
         "nncodec": [asdict(point) for points in result.peer.values() for point in points],
     }
 

@@ -8,12 +8,16 @@ from typing import Any
 
 from tests.bench import pictures, series
 
-_OURS, _ORIGINAL = "#1b6ca8", "#444444"
+_OURS, _RATIONED, _ORIGINAL = "#1b6ca8", "#2a9d8f", "#444444"
 _PEERS = ("#f0b429", "#e07a1f", "#b03a2e")
+_MOST_COLUMNS = 3
+_RATES = (0.03, 3)  # bits per weight; a search for a qp may begin far away
+_LOSSES = (-3, 0.7)  # points of accuracy; what is worse is no use
+_CLOSE = 0.2
 
 
 def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
-    """Draw one panel of error for each result, and below it one of accuracy if there is any.
+    """Draw one panel of error for each result, and behind them those of accuracy where it was told.
 
     Parameters
     ----------
@@ -22,12 +26,14 @@ def draw(results: Sequence[dict[str, Any]], path: Path) -> None:
     path
         Its extension says which kind of picture.
     """
-    n_rows = 2 if any(result["accuracies"] for result in results) else 1
-    panels = pictures.panels(n_rows, len(results))
-    for column, result in enumerate(results):
-        draw_errors(panels[0, column], result)
-        if n_rows == 2:
-            draw_accuracies(panels[1, column], result)
+    judged = [result for result in results if result["accuracies"]]
+    drawings = [*((draw_errors, result) for result in results), *((draw_accuracies, result) for result in judged)]
+    n_columns = min(len(drawings), _MOST_COLUMNS)
+    panels = pictures.panels(-(-len(drawings) // n_columns), n_columns)
+    for panel in panels.flat[len(drawings) :]:
+        panel.set_axis_off()
+    for panel, (draw_panel, result) in zip(panels.flat, drawings, strict=False):
+        draw_panel(panel, result)
     pictures.save(panels[0, 0], path)
 
 
@@ -45,21 +51,26 @@ def draw_curve(
     panel: Any, result: dict[str, Any], points: Sequence[dict[str, Any]], colour: str, label: str, marker: str
 ) -> None:
     shown = [(bits_of(result, point), point["rms"]) for point in points]
-    within = [(bits, rms) for bits, rms in shown if 0.03 <= bits <= 3]  # a search for a qp may begin far away
+    within = [(bits, rms) for bits, rms in shown if _RATES[0] <= bits <= _RATES[1]]
     panel.plot(*zip(*within, strict=True), color=colour, marker=marker, markersize=4, label=label)
 
 
 def draw_accuracies(panel: Any, result: dict[str, Any]) -> None:
-    if not result["accuracies"]:
-        panel.set_axis_off()
-        return
-    n = len(result["accuracies"])
-    rates = [bits_of(result, point) for point in result["ours"]]
-    means = [100 * sum(point["accuracies"]) / n for point in result["ours"]]
-    panel.axhline(100 * sum(result["accuracies"]) / n, color=_ORIGINAL, linestyle="--", label="original")
-    panel.plot(rates, means, color=_OURS, marker="D", markersize=4, label="incnnr, decoded")
-    panel.yaxis.set_major_formatter("{x:.2f}")
-    pictures.finish(panel, xscale="log", xlabel="bits per weight", ylabel=f"mean accuracy of {n} checkpoints, %")
+    curves = {"one qp": (result["ours"], _OURS, "D"), "one target_bytes": (result["rationed"], _RATIONED, "s")}
+    panel.axhspan(-_CLOSE, _CLOSE, color=_ORIGINAL, alpha=0.15, label=f"original, {_CLOSE} points more or less")
+    for label, (points, colour, marker) in curves.items():
+        if not points:
+            continue  # the standard's profile takes no target_bytes
+        found = sorted((bits_of(result, point), points_gained(result, point)) for point in points)
+        panel.plot(*zip(*found, strict=True), color=colour, marker=marker, markersize=4, label=f"incnnr, {label}")
+    panel.set_title(f"{result['name']}, mean test accuracy of {len(result['accuracies'])} checkpoints")
+    panel.set(xlim=_RATES, ylim=_LOSSES)
+    pictures.finish(panel, xscale="log", xlabel="bits per weight", ylabel="points more than the original")
+
+
+def points_gained(result: dict[str, Any], point: dict[str, Any]) -> float:
+    """Return how much more accurate decoded checkpoints are, in percent of all images."""
+    return 100 * (sum(point["accuracies"]) - sum(result["accuracies"])) / len(result["accuracies"])
 
 
 def bits_of(result: dict[str, Any], point: dict[str, Any]) -> float:

@@ -29,9 +29,12 @@ Coded = Iterator[tuple[int, Weights]]
 
 @dataclass(frozen=True)
 class Point:
-    """Bytes of a case, the root mean square error over all weights of all checkpoints, and the accuracy of each."""
+    """Bytes of a case, the root mean square error over all weights of all checkpoints, and the accuracy of each.
 
-    qp: int
+    There is no qp where the bytes of an update were given instead.
+    """
+
+    qp: int | None
     n_bytes: int
     rms: float
     lambda_scale: float = 0.0
