@@ -44,23 +44,27 @@ class Change:
     new: str
 
 
-_AROUND = "incnnr/_native/neighbourhood.h"
-TOOLS: dict[str, Options | Change] = {
+_NEIGHBOURHOOD = "incnnr/_native/neighbourhood.h"
+_FLAGS, _FEWER_FLAGS = "contexts.flags[expectation][state]", "contexts.flags[expectation][state & 1]"
+TOOLS: dict[str, Options | list[Change]] = {
     "prediction": {"prediction_memory": 0},
     "prediction from a second mean": {"prediction_memory": 1},
     "dependent quantisation by search": {"effort": "fast"},
-    "contexts carried over updates": Change(
-        "incnnr/incremental/revision.py", "known = ref.reference.contexts if ref.reference else None", "known = None"
-    ),
-    "contexts by levels nearby": Change(_AROUND, "sum = 400 * near + ", "sum = 0 * near + "),
-    "contexts by columns": Change(_AROUND, "(columns_[column_] + row_)", "(2 * row_)"),
-    "contexts by the row so far": Change(_AROUND, "(columns_[column_] + row_)", "(2 * columns_[column_])"),
-    "contexts by earlier updates": Change(_AROUND, "(moved_ ? moved_[next_] : 0)", "0"),
-    "states in contexts": Change(
-        "incnnr/_native/level_contexts.h",
-        "flags = contexts.flags[expectation][state]",
-        "flags = contexts.flags[expectation][state & 1]",
-    ),
+    "contexts carried over updates": [
+        Change(
+            "incnnr/incremental/revision.py",
+            "known = ref.reference.contexts if ref.reference else None",
+            "known = None",
+        )
+    ],
+    "contexts by levels nearby": [Change(_NEIGHBOURHOOD, "sum = 400 * near + ", "sum = 0 * near + ")],
+    "contexts by columns": [Change(_NEIGHBOURHOOD, "(columns_[column_] + row_)", "(2 * row_)")],
+    "contexts by the row so far": [Change(_NEIGHBOURHOOD, "(columns_[column_] + row_)", "(2 * columns_[column_])")],
+    "contexts by earlier updates": [Change(_NEIGHBOURHOOD, "(moved_ ? moved_[next_] : 0)", "0")],
+    "contexts by all eight states": [
+        Change("incnnr/_native/level_contexts.h", _FLAGS, _FEWER_FLAGS),
+        Change("incnnr/_native/level_search.cpp", _FLAGS, _FEWER_FLAGS),
+    ],
 }
 
 
@@ -86,17 +90,18 @@ def workshop() -> Iterator[Path]:
 
 
 @contextmanager
-def built(sources: Path, change: Change) -> Iterator[Path]:
-    """Build with a change; yield the folder to run in."""
-    path = sources / change.path
-    original = path.read_text()
-    path.write_text(changed(original, change))
+def built(sources: Path, changes: Sequence[Change]) -> Iterator[Path]:
+    """Build with changes; yield the folder to run in."""
+    originals = {sources / change.path: (sources / change.path).read_text() for change in changes}
+    for path, change in zip(originals, changes, strict=True):
+        path.write_text(changed(originals[path], change))
     target = sources / "built"
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", target]
     done = subprocess.run([*install, sources], capture_output=True, text=True, check=False)
-    path.write_text(original)
+    for path, original in originals.items():
+        path.write_text(original)
     if done.returncode:
-        raise SystemExit(f"{change.path} with {change.new!r} does not build:\n{done.stderr}")
+        raise SystemExit(f"it does not build with {changes}:\n{done.stderr}")
     shutil.copytree(sources / "tests", target / "tests")
     yield target
     shutil.rmtree(target)
@@ -114,12 +119,12 @@ def measured_in(folder: Path, case: str, qps: Sequence[int]) -> list[Point]:
 def points_without(
     tool: str, arguments: Sequence[str], qps: dict[str, list[int]], sources: Path
 ) -> dict[str, list[Point]]:
-    change = TOOLS[tool]
-    if isinstance(change, Change):
-        with built(sources, change) as folder:
+    without = TOOLS[tool]
+    if isinstance(without, list):
+        with built(sources, without) as folder:
             return {argument: measured_in(folder, argument, qps[argument]) for argument in arguments}
     cases = {argument: case_of(argument) for argument in arguments}
-    return {argument: [our_point(case, change, qp) for qp in qps[argument]] for argument, case in cases.items()}
+    return {argument: [our_point(case, without, qp) for qp in qps[argument]] for argument, case in cases.items()}
 
 
 def costs(arguments: Sequence[str], tools: Sequence[str]) -> Iterator[list[Any]]:
@@ -129,9 +134,9 @@ def costs(arguments: Sequence[str], tools: Sequence[str]) -> Iterator[list[Any]]
     ours = {argument: [our_point(case, {}, qp) for qp in qps[argument]] for argument, case in cases.items()}
     with workshop() as sources:
         for tool in tools:
+            print(f"without {tool} ...", file=sys.stderr)
             without = points_without(tool, arguments, qps, sources)
             shares = [difference(without[argument], [ours[argument]]) for argument in arguments]
-            print(tool, shares, file=sys.stderr)
             yield [tool, *("n/a" if share is None else f"{share:+.2%}" for share in shares)]
 
 

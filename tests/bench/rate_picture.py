@@ -57,15 +57,20 @@ def draw_curve(
 
 def draw_accuracies(panel: Any, result: dict[str, Any]) -> None:
     curves = {"one qp": (result["ours"], _OURS, "D"), "one target_bytes": (result["rationed"], _RATIONED, "s")}
-    panel.axhspan(-_CLOSE, _CLOSE, color=_ORIGINAL, alpha=0.15, label=f"original, {_CLOSE} points more or less")
+    panel.axhspan(-_CLOSE, _CLOSE, color=_ORIGINAL, alpha=0.15, label=f"original, ±{_CLOSE} points")
     for label, (points, colour, marker) in curves.items():
         if not points:
             continue  # the standard's profile takes no target_bytes
         found = sorted((bits_of(result, point), points_gained(result, point)) for point in points)
         panel.plot(*zip(*found, strict=True), color=colour, marker=marker, markersize=4, label=f"incnnr, {label}")
-    panel.set_title(f"{result['name']}, mean test accuracy of {len(result['accuracies'])} checkpoints")
+    panel.set_title(f"{result['name']}, test accuracy")
     panel.set(xlim=_RATES, ylim=_LOSSES)
-    pictures.finish(panel, xscale="log", xlabel="bits per weight", ylabel="points more than the original")
+    pictures.finish(
+        panel,
+        xscale="log",
+        xlabel="bits per weight",
+        ylabel=f"points more, mean of {len(result['accuracies'])} checkpoints",
+    )
 
 
 def points_gained(result: dict[str, Any], point: dict[str, Any]) -> float:
