@@ -2,14 +2,14 @@
 
 By hand (minutes; NNCodec takes most of them)::
 
-    python -m tests.bench.lossy_speed SERIES_FOLDER [...] [--bits 1 0.1] [--times 10]
+    python -m tests.bench.lossy_speed SERIES_FOLDER [...] [--bits 1 0.1] [--times 10] [--repeat 3]
 
 Both sides hold the first checkpoint and code the others in closed loop, on one thread. Tensors are repeated to be so
 many times as tall, as speed is of interest where there is much to do. Each side has the qp whose rate on the series as
 it is comes nearest to that asked for. NNCodec weighs the rate by lambda 1, with dependent quantisation and row
 skipping: updates by themselves, which is its fastest way, and with parent signalling, temporal contexts and history
-dependent probabilities. Times are those of the processor, medians over the updates; the ratio is that of speeds, ours
-with default effort over each.
+dependent probabilities. Times are those of the processor: of each update the median over the runs, and the sum of
+these, as updates at one qp have different rates. The ratio is that of speeds, ours with default effort over each.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -66,12 +65,12 @@ class Side:
 
     name: str
     code: Coder
-    times: Times = field(default_factory=Times)
+    times: Times
 
 
 def ours(name: str, **options: Any) -> Side:
-    side = Side(name, lambda chain, qp: coded_by_us(chain, {"qp": qp, "threads": 1, **options}, side.times))
-    return side
+    times = Times()
+    return Side(name, lambda chain, qp: coded_by_us(chain, {"qp": qp, "threads": 1, **options}, times), times)
 
 
 def coded_by_us(chain: Chain, options: dict[str, Any], times: Times) -> Coded:
@@ -101,6 +100,7 @@ def sides_with(alone: TimedPeer, best: TimedPeer) -> list[Side]:
     return [
         ours("incnnr"),
         ours('incnnr, effort="fast"', effort="fast"),
+        ours('incnnr, profile="iso"', profile="iso"),
         Side("NNCodec", partial(coded_alone, alone), alone.times),
         Side("NNCodec, with history", lambda chain, qp: coded_by_peer(best, chain, qp, LAMBDA_SCALE), best.times),
     ]
@@ -114,21 +114,26 @@ def taller(case: Case, times: int) -> Case:
     return Case(case.name, chains)
 
 
-def row(side: Side, case: Case, tall: Case, bits: float) -> list[Any]:
+def row(side: Side, case: Case, tall: Case, bits: float, repeat: int) -> list[Any]:
     """Return what there is to say of one side: settings, size and error, speeds."""
     qp = nearest(case, cache(lambda qp: measured(case, partial(side.code, qp=qp), None)[0]), bits)
     side.times.encode.clear()
     side.times.decode.clear()
-    n_bytes, rms, _ = measured(tall, partial(side.code, qp=qp), None)
-    n = series.n_weights(tall.chains[0].checkpoints[0])
-    speeds = [n / median(seconds) / 1e6 for seconds in (side.times.encode, side.times.decode)]
+    for _ in range(repeat):
+        n_bytes, rms, _ = measured(tall, partial(side.code, qp=qp), None)
+    speeds = [speed(tall.n_weights, seconds, repeat) for seconds in (side.times.encode, side.times.decode)]
     return [side.name, qp, series.bits_per_weight(n_bytes, tall.n_weights), rms, *speeds]
 
 
-def report(case: Case, times: int, bits: float) -> None:
+def speed(n_weights: int, seconds: list[float], repeat: int) -> float:
+    """Return millions of weights a second; seconds are those of all updates of one run after the other."""
+    return n_weights / np.median(np.reshape(seconds, (repeat, -1)), axis=0).sum() / 1e6
+
+
+def report(case: Case, times: int, bits: float, repeat: int) -> None:
     tall = taller(case, times)
     with TimedPeer() as alone, TimedPeer() as best:
-        rows = [row(side, case, tall, bits) for side in sides_with(alone, best)]
+        rows = [row(side, case, tall, bits, repeat) for side in sides_with(alone, best)]
     ratios = [[first / each for first, each in zip(rows[0][-2:], own[-2:], strict=True)] for own in rows]
     columns = ("", "qp", "bits per weight", "rms error", "encode", "decode", "encode ratio", "decode ratio")
     title = f"{case.name}, {times} times as tall, about {bits:g} bits per weight: million weights a second of one core"
@@ -140,10 +145,11 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--bits", nargs="+", type=float, default=[1.0])
     parser.add_argument("--times", type=int, default=10)
+    parser.add_argument("--repeat", type=int, default=3)
     arguments = parser.parse_args()
     for folder in arguments.folders:
         for bits in arguments.bits:
-            report(case_of(f"{folder.name}={folder}"), arguments.times, bits)
+            report(case_of(f"{folder.name}={folder}"), arguments.times, bits, arguments.repeat)
 
 
 if __name__ == "__main__":
