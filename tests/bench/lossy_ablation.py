@@ -58,13 +58,19 @@ TOOLS: dict[str, Options | list[Change]] = {
         )
     ],
     "contexts by levels nearby": [Change(_NEIGHBOURHOOD, "sum = 400 * near + ", "sum = 0 * near + ")],
-    "contexts by columns": [Change(_NEIGHBOURHOOD, "(columns_[column_] + row_)", "(2 * row_)")],
-    "contexts by the row so far": [Change(_NEIGHBOURHOOD, "(columns_[column_] + row_)", "(2 * columns_[column_])")],
-    "contexts by earlier updates": [Change(_NEIGHBOURHOOD, "(moved_ ? moved_[next_] : 0)", "0")],
+    "contexts by columns": [Change(_NEIGHBOURHOOD, "(columns_[column_].magnitude + row_)", "(2 * row_)")],
+    "contexts by the row so far": [
+        Change(_NEIGHBOURHOOD, "(columns_[column_].magnitude + row_)", "(2 * columns_[column_].magnitude)")
+    ],
+    "contexts by earlier updates": [Change(_NEIGHBOURHOOD, "(hints_.moved ? hints_.moved[next_] : 0)", "0")],
     "contexts by all eight states": [
         Change("incnnr/_native/level_contexts.h", _FLAGS, _FEWER_FLAGS),
         Change("incnnr/_native/level_search.cpp", _FLAGS, _FEWER_FLAGS),
     ],
+    "signs": [Change("incnnr/_native/signs.h", "rate = 1.0f / 128", "rate = 0")],
+    "signs at distances": [Change("incnnr/_native/distances.cpp", "certain = 24;", "certain = 1e30;")],
+    "signs by the reference": [Change(_NEIGHBOURHOOD, "hint(hints_.sign)", "0")],
+    "signs by the first mean": [Change(_NEIGHBOURHOOD, "hint(hints_.direction)", "0")],
 }
 
 
