@@ -9,6 +9,7 @@ Buffer = Bytes | bytes | memoryview
 
 CONTEXT_BYTES: Final[int]
 MOST_MEANS: Final[int]
+SCALES_PER_OCTAVE: Final[int]
 HAS_WIDE_VECTORS: Final[bool]
 
 class Segment:

@@ -392,6 +392,7 @@ uint64_t xxh64(ReadOnlyBytes data, uint64_t seed) {
 NB_MODULE(_core, m) {
     m.attr("CONTEXT_BYTES") = sizeof(incnnr::Context);
     m.attr("MOST_MEANS") = incnnr::most_means;
+    m.attr("SCALES_PER_OCTAVE") = incnnr::scales_per_octave;
     m.attr("HAS_WIDE_VECTORS") = incnnr::has_wide_vectors();
     nb::class_<BoundSegment>(m, "Segment")
         .def("__init__", &make_segment, nb::arg("kind"), nb::arg("coding"), nb::arg("n_elements"), nb::kw_only(), nb::arg("result") = nb::none(),

@@ -59,6 +59,7 @@ size_t history_bytes(size_t n_elements);
 void reset_history(size_t n_elements, uint8_t* history);
 size_t means_bytes(Kind kind, unsigned n_means, size_t n_elements);  // all 0 at first
 constexpr unsigned most_means = 2;
+constexpr int32_t scales_per_octave = 1024;  // of a tensor's step
 
 // One slice of one tensor. Elements are little-endian, arrays need no alignment.
 struct Segment {

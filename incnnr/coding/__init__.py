@@ -3,6 +3,7 @@
 from incnnr.coding.codewords import Coding, Segment, decode, encode, find_changed, squared_distance, trim_memory, xxh64
 from incnnr.coding.contexts import (
     MOST_MEANS,
+    SCALES_PER_OCTAVE,
     contexts_bytes,
     decode_flags,
     encode_flags,
@@ -18,6 +19,7 @@ from incnnr.coding.threads import checked_threads
 __all__ = [
     "ELEMENT_BYTES",
     "MOST_MEANS",
+    "SCALES_PER_OCTAVE",
     "SLICE_ELEMENTS",
     "Coding",
     "Segment",

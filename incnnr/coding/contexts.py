@@ -12,6 +12,7 @@ from incnnr.coding.codewords import Coding, native_errors
 from incnnr.tensors import Kind
 
 MOST_MEANS = _core.MOST_MEANS  # running means of updates that a slice may have
+SCALES_PER_OCTAVE = _core.SCALES_PER_OCTAVE  # of the step of a slice
 N_FLAG_CONTEXTS = 4  # the slice's flag in the last update that told it x the flag before it in this one
 
 

@@ -12,7 +12,7 @@ from incnnr.incremental.given import Given
 from incnnr.incremental.state import Bytes, TensorState
 from incnnr.quantization import LOSSLESS, Knob, Search, Tolerance, choice
 
-_OCTAVE = 1024
+_OCTAVE = coding.SCALES_PER_OCTAVE
 _FINEST, _COARSEST = -40 * _OCTAVE, 120 * _OCTAVE  # 2**-40 and 2**120 times the step of scale 0
 _CLOSE = 0.99
 _LEAST_PART, _MOST_PART = 1e-5, 0.99  # of a difference that may be lost
