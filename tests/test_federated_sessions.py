@@ -14,6 +14,7 @@ from incnnr.errors import (
     GapError,
     IncnnrError,
     ModelMismatchError,
+    PatternWarning,
     ReferenceMismatchError,
     StaleUpdateError,
 )
@@ -434,3 +435,15 @@ def lossy_rounds(n_clients, n_rounds, lost, **options):
 @pytest.mark.parametrize("options", [{}, {"max_error": 1e-3}, {"relative_error": 0.3}])
 def test_fifty_clients_learn_though_messages_are_lost_and_some_restart(options):
     assert lossy_rounds(50, 30, 0.1, **options) < 0.01
+
+
+def test_a_pattern_that_matches_no_tensor_is_a_warning_once():
+    options = {"max_error": {"*.bais": None, "*": 1e-3}}
+    downlink, receiver, uplink = Downlink(**options), Receiver(), Uplink(**options)
+    with pytest.warns(PatternWarning):
+        downlink.broadcast(models()[0])
+    model = receiver.receive(downlink.message(None))
+    with pytest.warns(PatternWarning):
+        uplink.encode(receiver, model)
+    downlink.broadcast(models()[1])
+    uplink.encode(receiver, model)

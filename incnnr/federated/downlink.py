@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from incnnr.errors import DivergedError, GapError, StaleUpdateError, StateError
+from incnnr.federated.coding import Coding
 from incnnr.federated.messages import Broadcast, Reply
-from incnnr.incremental import Decoder, Encoder, Update
+from incnnr.incremental import Decoder, Update
 from incnnr.limits import DEFAULT_LIMITS, Limits
 from incnnr.position import Position
 from incnnr.tensors import Array, Model, as_array, bytes_of, type_of
@@ -81,13 +82,8 @@ class Downlink:
     def __init__(self, *, recent: int = 2, keyframe_every: int | None = None, **options: Any) -> None:
         if recent < 1 or (keyframe_every is not None and keyframe_every < 1):
             raise ValueError("recent and keyframe_every count from 1")
-        for name in ("base", "profile", "require_ack"):
-            if name in options:
-                raise TypeError(f"{name} is not for sessions")
-        Encoder(**options)  # what is wrong with them shows here, not in the first round
-        self._options = (
-            options if options.keys().isdisjoint(_RELATIVE) else {"keyframe_error": _KEYFRAME_ERROR, **options}
-        )
+        is_relative = not options.keys().isdisjoint(_RELATIVE)
+        self._coding = Coding(**({"keyframe_error": _KEYFRAME_ERROR, **options} if is_relative else options))
         self._n_recent = recent
         self._keyframe_every = keyframe_every
         self._decoder = Decoder()
@@ -123,9 +119,8 @@ class Downlink:
         TypeError, ValueError, UnsupportedError
             As by `Encoder.encode`; then nothing has happened.
         """
-        n_updates = len(self._updates)
-        encoder = Encoder.resume(self._decoder, **self._options)
-        update = encoder.encode(weights, keyframe=n_updates == self._keyframe_every)
+        is_due = len(self._updates) == self._keyframe_every
+        update = self._coding.encode(self._decoder, weights, keyframe=is_due)
         decoder = self._decoder.fork()
         exact = _exact(weights, decoder.decode(update))
         self._decoder = decoder

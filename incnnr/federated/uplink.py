@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from incnnr.errors import CorruptError, DivergedError, GapError, ModelMismatchError, StaleUpdateError
+from incnnr.federated.coding import Coding
 from incnnr.federated.downlink import Downlink, Receiver, Reference
 from incnnr.federated.memory import Memory
 from incnnr.federated.messages import Reply
-from incnnr.incremental import Encoder, Update
+from incnnr.incremental import Update
 from incnnr.limits import Limits
 from incnnr.position import Position
 from incnnr.tensors import Array, Kind, Model, TensorType, as_array, type_of
@@ -45,11 +46,7 @@ class Uplink:
     """
 
     def __init__(self, **options: Any) -> None:
-        for name in ("base", "profile", "require_ack"):
-            if name in options:
-                raise TypeError(f"{name} is not for sessions")
-        Encoder(**options)  # what is wrong with them shows here, not in the first round
-        self._options = options
+        self._coding = Coding(**options)
 
     def encode(self, receiver: Receiver, weights: Mapping[str, object]) -> bytes:
         """Code a client's weights against the global model that it received.
@@ -109,7 +106,7 @@ class Uplink:
         return reply, memory.after(update.position, given, arrived)
 
     def _encoded(self, receiver: Receiver, weights: Mapping[str, Array], *, is_kept: bool) -> tuple[bytes, Update]:
-        update = Encoder.resume(receiver.decoder, **self._options).encode(weights)
+        update = self._coding.encode(receiver.decoder, weights)
         return Reply(receiver.position, bytes(update), is_kept).pack(), update
 
 

@@ -1,0 +1,45 @@
+"""Updates from what a decoder holds, by options that are checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from incnnr.incremental import Decoder, Encoder, Update
+from incnnr.quantization import choice
+
+
+class Coding:
+    """How one end of a session codes.
+
+    Parameters
+    ----------
+    **options
+        As for `Encoder`, without ``base``, ``profile`` and ``require_ack``.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        for name in ("base", "profile", "require_ack"):
+            if name in options:
+                raise TypeError(f"{name} is not for sessions")
+        Encoder(**options)  # what is wrong with them shows here, not in the first round
+        self._options = options
+        self._names: Collection[str] = ()
+
+    def encode(self, held: Decoder, weights: Mapping[str, object], *, keyframe: bool = False) -> Update:
+        """Code weights as an update to what `held` has; it is not advanced.
+
+        Patterns that match no tensor are a warning once, not in every round.
+        """
+        is_told = weights.keys() == self._names
+        options = {k: _matching(v, weights) for k, v in self._options.items()} if is_told else self._options
+        update = Encoder.resume(held, **options).encode(weights, keyframe=keyframe)
+        self._names = frozenset(weights)
+        return update
+
+
+def _matching(knob: Any, names: Collection[str]) -> Any:
+    """Leave out patterns that match none of the names."""
+    if not isinstance(knob, Mapping):
+        return knob
+    return {p: value for p, value in knob.items() if any(choice({p: True}, name) for name in names)}
