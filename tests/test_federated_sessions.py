@@ -447,3 +447,18 @@ def test_a_pattern_that_matches_no_tensor_is_a_warning_once():
         uplink.encode(receiver, model)
     downlink.broadcast(models()[1])
     uplink.encode(receiver, model)
+
+
+@pytest.mark.parametrize("effort", ["default", "fast"])
+@pytest.mark.parametrize("relative_error", [0.5, 0.7])
+def test_what_arrives_of_coarse_replies_is_about_right_on_average(relative_error, effort):
+    downlink, receiver = Downlink(), Receiver()
+    uplink, collector = Uplink(relative_error=relative_error, effort=effort), Collector(downlink)
+    downlink.broadcast({"w": np.zeros((80, 100), np.float32)})
+    model = receiver.receive(downlink.message(None))
+    rng = np.random.default_rng(4)
+    for drawn in (rng.normal(size=(80, 100)), rng.laplace(size=(80, 100)), rng.standard_t(3, (80, 100))):
+        wanted = drawn.astype(np.float32) / 100
+        client = str(wanted[0, 0])
+        arrived = collector.collect(client, uplink.encode(receiver, {"w": model["w"] + wanted}))["w"]
+        assert np.vdot(arrived, wanted) == pytest.approx(np.vdot(wanted, wanted), rel=0.25)

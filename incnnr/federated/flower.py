@@ -22,6 +22,7 @@ from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 from flwr.serverapp import Grid
 
 from incnnr.errors import BitstreamError, GapError, IncnnrError, ModelMismatchError, ReferenceMismatchError
+from incnnr.federated.collector import Collector
 from incnnr.federated.downlink import Downlink, Receiver
 from incnnr.federated.flower_records import (
     KEY,
@@ -36,7 +37,7 @@ from incnnr.federated.flower_records import (
 from incnnr.federated.memory import Memory
 from incnnr.federated.messages import Reply
 from incnnr.federated.telemetry import RoundTraffic, distortion_of
-from incnnr.federated.uplink import Collector, Uplink
+from incnnr.federated.uplink import Uplink
 from incnnr.position import Position
 
 DEFAULT_OPTIONS: Mapping[str, Any] = {"relative_error": 0.5}

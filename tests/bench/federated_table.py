@@ -1,40 +1,47 @@
 """Bytes and accuracy of federated learning with incnnr and with what others do, without Flower around it.
 
-Needs PyTorch and, for Fashion-MNIST, Debian's package dataset-fashion-mnist::
+Needs PyTorch and, for Fashion-MNIST, Debian's package dataset-fashion-mnist; rows of NNCodec make its environment::
 
-    python -m tests.bench.federated_table --rounds 30 --images 60000 --target 0.88
-    python -m tests.bench.federated_table --clients 50 --fraction 0.2 --rounds 100
+    python -m tests.bench.federated_table --seeds 1 2 3 --images 60000 --target 0.88
+    python -m tests.bench.federated_table --clients 50 --fraction 0.2 --rounds 100 --loss 0.1 --restarts 2
 
-Messages are counted, not what a framework adds to them; evaluation is not carried, since it costs others a model and
-incnnr nothing.
+Messages are counted, lost ones too, but not what a framework adds to them; evaluation is not carried, since it costs
+others a model and incnnr nothing. Whenever a client of incnnr has received a model, that is compared with the server's.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from tests.bench.federated_nncodec import Nncodec, NncodecWithFeedback
 from tests.bench.federated_schemes import Int8, Plain, Scheme, Sessions, TopK, Weights
+from tests.bench.nncodec_peer import Peer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demos" / "flower"))
 from fashion import data, network
 
-RELATIVE = {"relative_error": 0.5}
-COARSE = {"relative_error": 0.7}
-SCHEMES: dict[str, Callable[[], Scheme]] = {
-    "plain": Plain,
-    "int8": Int8,
-    "top-k 1 %": TopK,
-    "incnnr 0.5": lambda: Sessions(RELATIVE, RELATIVE),
-    "incnnr 0.5, memory": lambda: Sessions(RELATIVE, RELATIVE, memory_age=10),
-    "incnnr 0.7": lambda: Sessions(COARSE, COARSE),
-    "incnnr 0.7, memory": lambda: Sessions(COARSE, COARSE, memory_age=10),
+DEFAULT = {"relative_error": 0.5}
+SCHEMES: dict[str, Callable[[Peer], Scheme]] = {
+    "plain": lambda _: Plain(),
+    "int8": lambda _: Int8(),
+    "top-k 1 %": lambda _: TopK(),
+    "NNCodec -32": lambda peer: Nncodec(peer, -32, 1),
+    "NNCodec -28": lambda peer: Nncodec(peer, -28, 1),
+    "NNCodec -28, feedback": lambda peer: NncodecWithFeedback(peer, -28, 1),
+    "incnnr": lambda _: Sessions(DEFAULT, DEFAULT),
+    "incnnr, memory": lambda _: Sessions(DEFAULT, DEFAULT, memory_age=10),
+    "incnnr 0.5": lambda _: Sessions({"relative_error": 0.5}, {"relative_error": 0.5}),
+    "incnnr 0.3": lambda _: Sessions({"relative_error": 0.3}, {"relative_error": 0.3}),
 }
 
 
@@ -51,52 +58,101 @@ class Result:
         return self.down_bytes + self.up_bytes
 
 
+class Wire:
+    """Carries messages between the server and its clients, counts their bytes and loses some of them."""
+
+    def __init__(self, scheme: Scheme, loss: float, seed: int) -> None:
+        self.down_bytes = self.up_bytes = 0
+        self._scheme = scheme
+        self._loss = loss
+        self._luck = np.random.default_rng(seed)
+
+    def exchange(self, client: int, train: Callable[[Weights], Weights]) -> Weights | None:
+        """Ask a client to train; return what arrives of its weights, None if a message was lost on the way."""
+        while True:
+            question = self._scheme.question(client)
+            self.down_bytes += question.n_bytes
+            if self._luck.random() < self._loss:
+                return None
+            received = self._scheme.received(client, question)
+            answer = self._scheme.answer(client, None if received is None else train(received))
+            self.up_bytes += answer.n_bytes
+            if self._luck.random() < self._loss:
+                return None
+            if (weights := self._scheme.collected(client, answer)) is not None:
+                return weights
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--images", type=int, default=12000)
     parser.add_argument("--clients", type=int, default=10)
     parser.add_argument("--fraction", type=float, default=1.0)
+    parser.add_argument("--loss", type=float, default=0.0, help="part of the messages that never arrive, each way")
+    parser.add_argument("--restarts", type=int, default=0, help="clients that lose all they keep, halfway")
     parser.add_argument("--target", type=float, default=0.88)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--schemes", nargs="+", choices=SCHEMES, default=list(SCHEMES))
+    parser.add_argument("--save", type=Path, help="a file that a line of JSON is added to for every run")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{'':20} accuracy        down          up   ratio   bytes to {arguments.target:.0%}")
+    print(f"{'':24} seed  accuracy  of last five        down          up   ratio   bytes to {arguments.target:.0%}")
+    with ExitStack() as stack:
+        peer = stack.enter_context(Peer()) if any("NNCodec" in name for name in arguments.schemes) else None
+        for seed in arguments.seeds:
+            compare(arguments, seed, peer)
+
+
+def compare(arguments: argparse.Namespace, seed: int, peer: Peer | None) -> None:
+    """Print a line for each scheme."""
     plain_bytes = 0
     for name in arguments.schemes:
-        rounds = learn(SCHEMES[name](), arguments)
-        last = rounds[-1]
-        plain_bytes = last.n_bytes if name == "plain" else plain_bytes
-        reached = next((f"{r.n_bytes:,}" for r in rounds if r.accuracy >= arguments.target), "not reached")
-        ratio = f"{plain_bytes / last.n_bytes:6.1f}x" if plain_bytes else ""
-        print(
-            f"{name:20} {last.accuracy:8.4f} {last.down_bytes:11,} {last.up_bytes:11,} {ratio:7}  {reached}", flush=True
-        )
+        started = time.monotonic()
+        rounds = learn(SCHEMES[name](peer), arguments, seed)  # type: ignore[arg-type]
+        plain_bytes = rounds[-1].n_bytes if name == "plain" else plain_bytes
+        print(line(name, seed, rounds, plain_bytes, arguments.target), flush=True)
+        if arguments.save:
+            run = {"scheme": name, "seed": seed, "seconds": round(time.monotonic() - started)}
+            with arguments.save.open("a") as file:
+                file.write(json.dumps({**run, "rounds": [asdict(r) for r in rounds]}) + "\n")
 
 
-def learn(scheme: Scheme, arguments: argparse.Namespace) -> list[Result]:
+def line(name: str, seed: int, rounds: list[Result], plain_bytes: int, target: float) -> str:
+    """Describe a run."""
+    last = rounds[-1]
+    reached = next((f"{r.n_bytes:,}" for r in rounds if r.accuracy >= target), "not reached")
+    ratio = f"{plain_bytes / last.n_bytes:6.1f}x" if plain_bytes else ""
+    scores = f"{last.accuracy:9.4f} {np.mean([r.accuracy for r in rounds[-5:]]):13.4f}"
+    return f"{name:24} {seed:4} {scores} {last.down_bytes:11,} {last.up_bytes:11,} {ratio:7}  {reached}"
+
+
+def learn(scheme: Scheme, arguments: argparse.Namespace, seed: int) -> list[Result]:
     """Average over the clients of each round, weighted by their images."""
-    shares = [
-        data.share_of(client, arguments.clients, arguments.images, arguments.seed)
-        for client in range(arguments.clients)
-    ]
-    model = network.new_network(arguments.seed)
+    n_clients = arguments.clients
+    shares = [data.share_of(client, n_clients, arguments.images, seed) for client in range(n_clients)]
+    model = network.new_network(seed)
     weights = weights_of(model)
-    luck = np.random.default_rng(arguments.seed)
+    luck, wire = np.random.default_rng(seed), Wire(scheme, arguments.loss, seed)
     results = []
     for server_round in range(arguments.rounds):
+        if server_round == arguments.rounds // 2:
+            for client in range(arguments.restarts):
+                scheme.restart(client)
         scheme.broadcast(weights)
-        chosen = luck.permutation(arguments.clients)[: max(1, round(arguments.fraction * arguments.clients))]
         replies = []
-        for client in chosen:
-            load(model, scheme.download(int(client)))
-            network.train(model, shares[client], n_epochs=1, learning_rate=0.02, seed=server_round)
-            replies.append((len(shares[client]), scheme.upload(int(client), weights_of(model))))
-        weights = average(replies)
+        for client in luck.permutation(n_clients)[: max(1, round(arguments.fraction * n_clients))]:
+
+            def train(received: Weights, share: data.Images = shares[client], seed: int = server_round) -> Weights:
+                load(model, received)
+                network.train(model, share, n_epochs=1, learning_rate=0.02, seed=seed)
+                return weights_of(model)
+
+            if (arrived := wire.exchange(int(client), train)) is not None:
+                replies.append((len(shares[client]), arrived))
+        weights = average(replies) if replies else weights
         load(model, weights)
-        score = network.accuracy(model, data.test_images())
-        results.append(Result(score, scheme.down_bytes, scheme.up_bytes))
+        results.append(Result(network.accuracy(model, data.test_images()), wire.down_bytes, wire.up_bytes))
     return results
 
 
