@@ -14,11 +14,12 @@ MOMENTUM = 0.9
 def new_network(seed: int = 0) -> nn.Module:
     """Make a network of 105,866 weights: two convolutions and two layers."""
     torch.manual_seed(seed)
-    return nn.Sequential(
+    network = nn.Sequential(
         *(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         *(nn.Flatten(), nn.Linear(1568, 64), nn.ReLU(), nn.Linear(64, N_CLASSES)),
     )
+    return network.to(memory_format=torch.channels_last)  # convolutions are faster on CPUs
 
 
 def train(network: nn.Module, lesson: Images, *, n_epochs: int, learning_rate: float, seed: int) -> float:
@@ -42,6 +43,6 @@ def accuracy(network: nn.Module, images: Images) -> float:
     """Return the part of the images that the network labels correctly."""
     right = [
         (network(images.images[at]).argmax(1) == images.labels[at]).sum().item()
-        for at in torch.arange(len(images)).split(1000)
+        for at in torch.arange(len(images)).split(100)
     ]
     return sum(right) / max(1, len(images))

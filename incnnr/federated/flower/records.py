@@ -1,4 +1,4 @@
-"""The records of Flower's messages: their arrays, and blobs in their place."""
+"""What both ends agree on: the records of Flower's messages, their arrays, and blobs in their place."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from flwr.app import Array, ArrayRecord, RecordDict
 
+DEFAULT_OPTIONS: Mapping[str, Any] = {"relative_error": 0.5}
 KEY = "incnnr"
 _PLAIN = "numpy.ndarray"
 

@@ -1,13 +1,4 @@
-"""Flower apps with updates on the wire: one line for the clients, one for the server.
-
-::
-
-    app = ClientApp(mods=[ClientMod()])                           # first, so that clipping and noise come before coding
-    strategy.start(grid=CompressedGrid(grid), initial_arrays=...)
-
-Works with every strategy, wrapper and main loop of the Message API of Flower 1.26 or newer, since it is the grid that
-is wrapped. A message that has arrays gets one blob in their place.
-"""
+"""What the server's grid does to messages and replies."""
 
 from __future__ import annotations
 
@@ -18,13 +9,15 @@ from dataclasses import dataclass, replace
 from logging import getLogger
 from typing import Any
 
-from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
+from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.serverapp import Grid
 
-from incnnr.errors import BitstreamError, GapError, IncnnrError, ModelMismatchError, ReferenceMismatchError
+from incnnr.errors import GapError, IncnnrError
 from incnnr.federated.collector import Collector
-from incnnr.federated.downlink import Downlink, Receiver
-from incnnr.federated.flower_records import (
+from incnnr.federated.downlink import Downlink
+from incnnr.federated.flower.grid import WrappedGrid
+from incnnr.federated.flower.records import (
+    DEFAULT_OPTIONS,
     KEY,
     array_bytes,
     arrays_of,
@@ -34,93 +27,13 @@ from incnnr.federated.flower_records import (
     with_blob,
     with_tensors,
 )
-from incnnr.federated.memory import Memory
 from incnnr.federated.messages import Reply
 from incnnr.federated.telemetry import RoundTraffic, distortion_of
-from incnnr.federated.uplink import Uplink
 from incnnr.position import Position
 
-DEFAULT_OPTIONS: Mapping[str, Any] = {"relative_error": 0.5}
-_SECURE_AGGREGATION = "secaggplus_configs"
 _MOST_ATTEMPTS = 3
-_PULL_SECONDS = 0.1
 _REJECTED = 0  # Flower's code of errors that it does not know
 _log = getLogger("flwr")
-
-
-class ClientMod:
-    """What a ClientApp needs: it decodes the global model before the app sees it, and codes what the app returns.
-
-    Parameters
-    ----------
-    memory_age : int, optional
-        Keep what a reply had to leave out and add it to the next one, if that is to a model at most that many newer.
-        It takes a byte for each weight. Default: nothing is kept.
-    **options
-        How precise replies are: as for `Encoder`. Default ``relative_error=0.5``.
-
-    Notes
-    -----
-    It must be the first of the mods, so that differential privacy is applied before anything is coded. What it keeps is
-    in ``context.state``: the global model as last received, and what was learned from coding it.
-
-    Messages of a server without `CompressedGrid` pass as they are, and so do replies with other tensors than those that
-    were received. Under secure aggregation replies are masked: nothing can code those, so they pass, with a warning.
-    """
-
-    def __init__(self, *, memory_age: int | None = None, **options: Any) -> None:
-        self._memory = None if memory_age is None else Memory(memory_age)
-        self._uplink = Uplink(**(options or DEFAULT_OPTIONS))
-
-    def __call__(self, message: Message, context: Context, call_next: Any) -> Message:
-        """Handle one message."""
-        blob = blob_of(message.content) if message.has_content() else None
-        if blob is None:
-            return call_next(message, context)
-        receiver = _saved_receiver(context)
-        try:
-            model = receiver.receive(blob)
-        except (ReferenceMismatchError, BitstreamError) as error:
-            _log.info("incnnr: %s; asking the server for what is missing", error)
-            return Message(RecordDict({KEY: ConfigRecord({"request": receiver.request()})}), reply_to=message)
-        plain = copy(message)
-        plain.content = with_tensors(message.content, model)
-        plain.content.pop(KEY, None)
-        reply = call_next(plain, context)
-        kept = {"receiver": receiver.to_bytes()}
-        if not reply.has_error():
-            reply.content, memory = self._coded(message.content, reply.content, receiver, self._saved_memory(context))
-            kept |= {} if memory is None else {"memory": memory.to_bytes()}
-        context.state[KEY] = ConfigRecord(kept)
-        return reply
-
-    def _coded(
-        self, question: RecordDict, answer: RecordDict, receiver: Receiver, memory: Memory | None
-    ) -> tuple[RecordDict, Memory | None]:
-        if _SECURE_AGGREGATION in question.config_records:
-            _log.warning("incnnr: masked replies of secure aggregation cannot be coded; only the downlink is")
-            return answer, memory
-        tensors = tensors_of(answer)
-        if not tensors:
-            return answer, memory
-        try:
-            if memory is None:
-                return with_blob(answer, self._uplink.encode(receiver, tensors)), None
-            acknowledged = _acknowledged_in(question)
-            blob, memory = self._uplink.encode_with_memory(receiver, tensors, memory, acknowledged)
-            return with_blob(answer, blob), memory
-        except ModelMismatchError as error:
-            _log.info("incnnr: the reply is sent as it is: %s", error)
-            return answer, memory
-
-    def _saved_memory(self, context: Context) -> Memory | None:
-        saved = _saved(context, "memory")
-        if self._memory is None or not saved:
-            return self._memory
-        try:
-            return replace(Memory.from_bytes(saved), max_age=self._memory.max_age)
-        except BitstreamError:
-            return self._memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +58,7 @@ class _Sent:
     attempts: int = 1
 
 
-class CompressedGrid(Grid):  # type: ignore[misc]
+class CompressedGrid(WrappedGrid):
     """A grid that sends the arrays of messages as updates, and gives the strategy the arrays of replies back.
 
     Parameters
@@ -163,7 +76,7 @@ class CompressedGrid(Grid):  # type: ignore[misc]
     """
 
     def __init__(self, grid: Grid, **options: Any) -> None:
-        self._grid = grid
+        super().__init__(grid)
         self._downlink = Downlink(**(options or DEFAULT_OPTIONS))
         self._collector = Collector(self._downlink)
         self._broadcast: dict[str, Any] = {}
@@ -178,35 +91,6 @@ class CompressedGrid(Grid):  # type: ignore[misc]
     def rounds(self) -> list[RoundTraffic]:
         """What was sent and received for each model of the server so far, and what it took."""
         return list(self._rounds.values())
-
-    def __getattr__(self, name: str) -> Any:
-        """Find what else the wrapped grid has."""
-        if name == "_grid":
-            raise AttributeError(name)
-        return getattr(self._grid, name)
-
-    def set_run(self, run: Any) -> None:
-        """Set the run of the wrapped grid."""
-        self._grid.set_run(run)
-
-    @property
-    def run(self) -> Any:
-        """The run of the wrapped grid."""
-        return self._grid.run
-
-    def create_message(self, *args: Any, **kwargs: Any) -> Message:
-        """Create a message with the wrapped grid."""
-        return self._grid.create_message(*args, **kwargs)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Nodes of the wrapped grid."""
-        node_ids: Iterable[int] = self._grid.get_node_ids()
-        return node_ids
-
-    def get_nodes(self) -> Iterable[Any]:
-        """Nodes of the wrapped grid, with what is known of them."""
-        nodes: Iterable[Any] = self._grid.get_nodes()
-        return nodes
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Push messages, those that have arrays with a blob instead; return their IDs."""
@@ -233,21 +117,11 @@ class CompressedGrid(Grid):  # type: ignore[misc]
                 self._answers.pop(first_id or "", None)
         return replies
 
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Push messages and pull the replies that arrive within `timeout` seconds."""
-        waiting = {message_id for message_id in self.push_messages(messages) if message_id}
-        deadline = None if timeout is None else time.monotonic() + timeout
-        replies: list[Message] = []
-        while waiting and (deadline is None or time.monotonic() < deadline):
-            arrived = list(self.pull_messages(waiting))
-            replies += arrived
-            waiting -= {reply.metadata.reply_to_message_id for reply in arrived}
-            if waiting and not arrived:
-                time.sleep(getattr(self._grid, "pull_interval", _PULL_SECONDS))
-        for message_id in waiting:  # whatever comes now comes too late for this round
+    def give_up(self, message_ids: Iterable[str]) -> None:
+        """Expect no more replies to these messages: whatever comes now comes too late for its round."""
+        for message_id in message_ids:
             self._waiting.pop(message_id, None)
             self._answers.pop(message_id, None)
-        return replies
 
     def _coded(self, question: Message) -> tuple[Message, Position | None]:
         """Return what to push for a message of the strategy, and where it leads the node."""
@@ -370,20 +244,3 @@ def _request_of(content: RecordDict) -> bytes | None:
     """Return what a node says that could not follow; None for any other reply."""
     request = content.config_records.get(KEY, {}).get("request")
     return request if isinstance(request, bytes) else None
-
-
-def _saved_receiver(context: Context) -> Receiver:
-    try:
-        return Receiver.from_bytes(_saved(context, "receiver"))
-    except BitstreamError:  # kept by another version; the server will send everything
-        return Receiver()
-
-
-def _saved(context: Context, what: str) -> bytes:
-    saved = context.state.config_records.get(KEY, {}).get(what, b"")
-    return saved if isinstance(saved, bytes) else b""
-
-
-def _acknowledged_in(question: RecordDict) -> Position | None:
-    acknowledged = question.config_records.get(KEY, {}).get("acknowledged")
-    return Reply.read(acknowledged).held if isinstance(acknowledged, bytes) else None
