@@ -68,9 +68,9 @@ def _fashion(part: str) -> Images:
 def _digits() -> tuple[Images, Images]:
     """Fall back to the digits of the other demo, 8 x 8, in the middle of the picture."""
     arrays = np.load(_bundled_digits())
-    images = np.full((len(arrays["labels"]), 1, 28, 28), -1, np.float32)
+    images = np.full((len(arrays["images"]), 1, 28, 28), -1, np.float32)
     images[:, :, 6:22, 6:22] = np.kron(arrays["images"].reshape(-1, 1, 8, 8) / 8.0 - 1, np.ones((2, 2)))
-    both = _as_images(images, arrays["labels"])
+    both = _as_images(images, arrays["target"])
     at = np.random.default_rng(0).permutation(len(both))
     return both[at[360:]], both[at[:360]]
 
