@@ -8,6 +8,21 @@ from typing import Any
 from incnnr.incremental import Decoder, Encoder, Update
 from incnnr.quantization import choice
 
+DOWN, UP, UP_WITHOUT_MEMORY = 0.7, 0.8, 0.5  # relative errors: half of it and more comes with the next message, if any
+_PRECISIONS = ("max_error", "relative_error", "qp", "target_bytes")
+
+
+def with_default_error(options: Mapping[str, Any], relative_error: float) -> dict[str, Any]:
+    """Add a relative error, unless the options say how precise to be.
+
+    Examples
+    --------
+    >>> with_default_error({"threads": 1}, 0.7), with_default_error({"qp": -32}, 0.7)
+    ({'relative_error': 0.7, 'threads': 1}, {'qp': -32})
+    """
+    default = {"relative_error": relative_error} if options.keys().isdisjoint(_PRECISIONS) else {}
+    return {**default, **options}
+
 
 class Coding:
     """How one end of a session codes.
@@ -15,15 +30,16 @@ class Coding:
     Parameters
     ----------
     **options
-        As for `Encoder`, without ``base``, ``profile`` and ``require_ack``.
+        As for `Encoder`, without ``base``, ``profile`` and ``require_ack``; `prediction_memory` is 0 by default: it
+        saves a few percent, and would take several bytes for each weight of every client's state.
     """
 
     def __init__(self, **options: Any) -> None:
         for name in ("base", "profile", "require_ack"):
             if name in options:
                 raise TypeError(f"{name} is not for sessions")
-        Encoder(**options)  # what is wrong with them shows here, not in the first round
-        self._options = options
+        self._options = {"prediction_memory": 0, **options}
+        Encoder(**self._options)  # what is wrong with them shows here, not in the first round
         self._names: Collection[str] = ()
 
     def encode(self, held: Decoder, weights: Mapping[str, object], *, keyframe: bool = False) -> Update:

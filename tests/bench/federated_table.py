@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from incnnr.federated import coding
 from tests.bench.federated_nncodec import Nncodec, NncodecWithFeedback
 from tests.bench.federated_schemes import Int8, Plain, Scheme, Sessions, TopK, Weights
 from tests.bench.nncodec_peer import Peer
@@ -30,18 +31,17 @@ from tests.bench.nncodec_peer import Peer
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demos" / "flower"))
 from fashion import data, network
 
-DEFAULT = {"relative_error": 0.5}
+DOWN, UP, UP_WITHOUT_MEMORY = (
+    {"relative_error": error} for error in (coding.DOWN, coding.UP, coding.UP_WITHOUT_MEMORY)
+)
 SCHEMES: dict[str, Callable[[Peer], Scheme]] = {
     "plain": lambda _: Plain(),
+    "incnnr": lambda _: Sessions(DOWN, UP, memory_age=10),
+    "incnnr, stateless": lambda _: Sessions(DOWN, UP_WITHOUT_MEMORY),
     "int8": lambda _: Int8(),
     "top-k 1 %": lambda _: TopK(),
-    "NNCodec -32": lambda peer: Nncodec(peer, -32, 1),
-    "NNCodec -28": lambda peer: Nncodec(peer, -28, 1),
+    "NNCodec -30": lambda peer: Nncodec(peer, -30, 1),
     "NNCodec -28, feedback": lambda peer: NncodecWithFeedback(peer, -28, 1),
-    "incnnr": lambda _: Sessions(DEFAULT, DEFAULT),
-    "incnnr, memory": lambda _: Sessions(DEFAULT, DEFAULT, memory_age=10),
-    "incnnr 0.5": lambda _: Sessions({"relative_error": 0.5}, {"relative_error": 0.5}),
-    "incnnr 0.3": lambda _: Sessions({"relative_error": 0.3}, {"relative_error": 0.3}),
 }
 
 

@@ -254,12 +254,25 @@ def test_under_secure_aggregation_only_the_downlink_is_coded(caplog):
     assert "secure aggregation" in caplog.text
 
 
-def test_the_state_of_a_client_is_the_model_and_what_coding_taught():
+def test_the_state_of_a_client_is_the_model_what_a_reply_left_out_and_what_coding_taught():
     nodes = nodes_with()
-    run(FedAvg(min_available_nodes=N_NODES), CompressedGrid(nodes, prediction_memory=0))
+    run(FedAvg(min_available_nodes=N_NODES), CompressedGrid(nodes))
     (record,) = nodes.contexts[101].state.values()
-    model_bytes = sum(4 * np.prod(a.shape, dtype=int) for a in target(101).values())
-    assert len(record["receiver"]) < model_bytes + 3000
+    n_weights = sum(np.prod(a.shape, dtype=int) for a in target(101).values())
+    assert len(record["receiver"]) + len(record["memory"]) < 5 * n_weights + 5000
+
+
+def test_options_that_say_nothing_of_precision_leave_the_default():
+    sizes = []
+    for options in ({}, {"threads": 1}, {"relative_error": None}):
+        nodes = Nodes([learning_app([ClientMod(**options)])])
+        grid = CompressedGrid(nodes, **options)
+        for seed in range(2):
+            answers(grid, [question(101, initial_arrays(seed))])
+        sizes.append((sum(nodes.down), sum(nodes.up)))
+    assert sizes[0] == sizes[1]
+    assert sizes[2][0] > 3 * sizes[0][0]
+    assert sizes[2][1] > 3 * sizes[0][1]
 
 
 def test_the_grid_tells_what_each_model_took():

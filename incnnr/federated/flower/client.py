@@ -10,8 +10,9 @@ from typing import Any
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 
 from incnnr.errors import BitstreamError, ModelMismatchError, ReferenceMismatchError
+from incnnr.federated.coding import UP, UP_WITHOUT_MEMORY, with_default_error
 from incnnr.federated.downlink import Receiver
-from incnnr.federated.flower.records import DEFAULT_OPTIONS, KEY, blob_of, tensors_of, with_blob, with_tensors
+from incnnr.federated.flower.records import KEY, blob_of, tensors_of, with_blob, with_tensors
 from incnnr.federated.memory import Memory
 from incnnr.federated.messages import Reply
 from incnnr.federated.uplink import Uplink
@@ -26,11 +27,11 @@ class ClientMod:
 
     Parameters
     ----------
-    memory_age : int, optional
+    memory_age : int or None
         Keep what a reply had to leave out and add it to the next one, if that is to a model at most that many newer.
-        It takes a byte for each weight. Default: nothing is kept.
+        It takes a byte for each weight in ``context.state``. None: nothing is kept, and replies are right on average.
     **options
-        How precise replies are: as for `Encoder`. Default ``relative_error=0.5``.
+        As for `Uplink`. Unless they say how precise replies are: ``relative_error=0.8``; 0.5 if nothing is kept.
 
     Notes
     -----
@@ -41,9 +42,9 @@ class ClientMod:
     were received. Under secure aggregation replies are masked: nothing can code those, so they pass, with a warning.
     """
 
-    def __init__(self, *, memory_age: int | None = None, **options: Any) -> None:
+    def __init__(self, *, memory_age: int | None = 10, **options: Any) -> None:
         self._memory = None if memory_age is None else Memory(memory_age)
-        self._uplink = Uplink(**(options or DEFAULT_OPTIONS))
+        self._uplink = Uplink(**with_default_error(options, UP_WITHOUT_MEMORY if memory_age is None else UP))
 
     def __call__(self, message: Message, context: Context, call_next: Any) -> Message:
         """Handle one message."""

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from flwr.app import Array, ArrayRecord, RecordDict
 
-DEFAULT_OPTIONS: Mapping[str, Any] = {"relative_error": 0.5}
 KEY = "incnnr"
 _PLAIN = "numpy.ndarray"
 
