@@ -49,7 +49,8 @@ def line(run: Run) -> str:
     """Describe one run."""
     config, last = run["config"], run["rounds"][-1]
     name = f"{config['strategy']}, {'incnnr' if config['incnnr'] else 'plain'}, seed {config['seed']}"
-    return f"{name:30} accuracy {last['accuracy']:.4f}   {total(last):12,} bytes   {last['seconds']:6.1f} s"
+    coding = f"the server codes for {run['coding_seconds'] / last['seconds']:.1%} of that"
+    return f"{name:30} accuracy {last['accuracy']:.4f}   {total(last):12,} bytes   {last['seconds']:6.1f} s, {coding}"
 
 
 def total(last: dict[str, float], *kinds: str) -> int:

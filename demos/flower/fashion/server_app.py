@@ -37,14 +37,17 @@ def main(grid: Grid, context: Context) -> None:
         rounds.append({"round": server_round, "accuracy": score, "seconds": seconds, **wire.totals()})
         return MetricRecord({"accuracy": score})
 
+    grid = CompressedGrid(wire) if config["incnnr"] else wire
     strategy_of(config).start(
-        grid=CompressedGrid(wire) if config["incnnr"] else wire,
+        grid=grid,
         initial_arrays=ArrayRecord(new_network(int(config["seed"])).state_dict()),
         num_rounds=int(config["rounds"]),
         evaluate_fn=evaluate,
     )
     if config["results"]:
-        Path(str(config["results"])).write_text(json.dumps({"config": dict(config), "rounds": rounds}))
+        coding = [r.encode_seconds + r.decode_seconds for r in getattr(grid, "rounds", [])]
+        results = {"config": dict(config), "rounds": rounds, "coding_seconds": sum(coding)}
+        Path(str(config["results"])).write_text(json.dumps(results))
 
 
 def strategy_of(config: dict[str, bool | float | int | str]) -> Strategy:
