@@ -8,19 +8,19 @@ from typing import Any
 from incnnr.incremental import Decoder, Encoder, Update
 from incnnr.quantization import choice
 
-DOWN, UP, UP_WITHOUT_MEMORY = 0.7, 0.8, 0.5  # relative errors: half of it and more comes with the next message, if any
+RELATIVE_ERROR = 0.5
 _PRECISIONS = ("max_error", "relative_error", "qp", "target_bytes")
 
 
-def with_default_error(options: Mapping[str, Any], relative_error: float) -> dict[str, Any]:
+def with_default_error(options: Mapping[str, Any]) -> dict[str, Any]:
     """Add a relative error, unless the options say how precise to be.
 
     Examples
     --------
-    >>> with_default_error({"threads": 1}, 0.7), with_default_error({"qp": -32}, 0.7)
-    ({'relative_error': 0.7, 'threads': 1}, {'qp': -32})
+    >>> with_default_error({"threads": 1}), with_default_error({"qp": -32})
+    ({'relative_error': 0.5, 'threads': 1}, {'qp': -32})
     """
-    default = {"relative_error": relative_error} if options.keys().isdisjoint(_PRECISIONS) else {}
+    default = {"relative_error": RELATIVE_ERROR} if options.keys().isdisjoint(_PRECISIONS) else {}
     return {**default, **options}
 
 

@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from incnnr.federated import coding
 from tests.bench.federated_nncodec import Nncodec, NncodecWithFeedback
 from tests.bench.federated_schemes import Int8, Plain, Scheme, Sessions, TopK, Weights
 from tests.bench.nncodec_peer import Peer
@@ -33,13 +32,13 @@ from tests.bench.nncodec_peer import Peer
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demos" / "flower"))
 from fashion import data, network
 
-DOWN, UP, UP_WITHOUT_MEMORY = (
-    {"relative_error": error} for error in (coding.DOWN, coding.UP, coding.UP_WITHOUT_MEMORY)
-)
+HALF, COARSE, COARSER = {"relative_error": 0.5}, {"relative_error": 0.7}, {"relative_error": 0.8}
 SCHEMES: dict[str, Callable[[Peer], Scheme]] = {
     "plain": lambda _: Plain(),
-    "incnnr": lambda _: Sessions(DOWN, UP, memory_age=10),
-    "incnnr, stateless": lambda _: Sessions(DOWN, UP_WITHOUT_MEMORY),
+    "incnnr": lambda _: Sessions(HALF, HALF),
+    "incnnr, memory": lambda _: Sessions(HALF, HALF, memory_age=10),
+    "incnnr 0.7, 0.5": lambda _: Sessions(COARSE, HALF),
+    "incnnr 0.7, 0.8, memory": lambda _: Sessions(COARSE, COARSER, memory_age=10),
     "int8": lambda _: Int8(),
     "top-k 1 %": lambda _: TopK(),
     "NNCodec -30": lambda peer: Nncodec(peer, -30, 1),

@@ -10,7 +10,7 @@ from typing import Any
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 
 from incnnr.errors import BitstreamError, ModelMismatchError, ReferenceMismatchError
-from incnnr.federated.coding import UP, UP_WITHOUT_MEMORY, with_default_error
+from incnnr.federated.coding import with_default_error
 from incnnr.federated.downlink import Receiver
 from incnnr.federated.flower.records import KEY, blob_of, tensors_of, with_blob, with_tensors
 from incnnr.federated.memory import Memory
@@ -27,11 +27,12 @@ class ClientMod:
 
     Parameters
     ----------
-    memory_age : int or None
+    memory_age : int, optional
         Keep what a reply had to leave out and add it to the next one, if that is to a model at most that many newer.
-        It takes a byte for each weight in ``context.state``. None: nothing is kept, and replies are right on average.
+        It takes a byte for each weight in ``context.state``. Default: nothing is kept, and replies are about right
+        on average.
     **options
-        As for `Uplink`. Unless they say how precise replies are: ``relative_error=0.8``; 0.5 if nothing is kept.
+        As for `Uplink`. Unless they say how precise replies are: ``relative_error=0.5``.
 
     Notes
     -----
@@ -42,9 +43,9 @@ class ClientMod:
     were received. Under secure aggregation replies are masked: nothing can code those, so they pass, with a warning.
     """
 
-    def __init__(self, *, memory_age: int | None = 10, **options: Any) -> None:
+    def __init__(self, *, memory_age: int | None = None, **options: Any) -> None:
         self._memory = None if memory_age is None else Memory(memory_age)
-        self._uplink = Uplink(**with_default_error(options, UP_WITHOUT_MEMORY if memory_age is None else UP))
+        self._uplink = Uplink(**with_default_error(options))
 
     def __call__(self, message: Message, context: Context, call_next: Any) -> Message:
         """Handle one message."""

@@ -13,7 +13,7 @@ from flwr.app import ConfigRecord, Error, Message, RecordDict
 from flwr.serverapp import Grid
 
 from incnnr.errors import GapError, IncnnrError
-from incnnr.federated.coding import DOWN, with_default_error
+from incnnr.federated.coding import with_default_error
 from incnnr.federated.collector import Collector
 from incnnr.federated.downlink import Downlink
 from incnnr.federated.flower.grid import WrappedGrid
@@ -66,7 +66,7 @@ class CompressedGrid(WrappedGrid):
     grid : Grid
         The grid that Flower gave to the app.
     **options
-        As for `Downlink`. Unless they say how precise the global model is: ``relative_error=0.7``.
+        As for `Downlink`. Unless they say how precise the global model is: ``relative_error=0.5``.
 
     Notes
     -----
@@ -77,7 +77,7 @@ class CompressedGrid(WrappedGrid):
 
     def __init__(self, grid: Grid, **options: Any) -> None:
         super().__init__(grid)
-        self._downlink = Downlink(**with_default_error(options, DOWN))
+        self._downlink = Downlink(**with_default_error(options))
         self._collector = Collector(self._downlink)
         self._broadcast: dict[str, Any] = {}
         self._asked: set[int] = set()
