@@ -41,6 +41,8 @@ SCHEMES: dict[str, Callable[[Peer], Scheme]] = {
     "incnnr 0.7, 0.8, memory": lambda _: Sessions(COARSE, COARSER, memory_age=10),
     "int8": lambda _: Int8(),
     "top-k 1 %": lambda _: TopK(),
+    "incnnr qp -30": lambda _: Sessions({"qp": -30}, {"qp": -30}),
+    "incnnr qp -28, memory": lambda _: Sessions({"qp": -28}, {"qp": -28}, memory_age=10),
     "NNCodec -30": lambda peer: Nncodec(peer, -30, 1),
     "NNCodec -28, feedback": lambda peer: NncodecWithFeedback(peer, -28, 1),
 }
