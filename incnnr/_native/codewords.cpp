@@ -31,19 +31,19 @@ Status join(const ByteSink& arithmetic, const ByteSink& bulk, Codeword& codeword
     return Status::ok;
 }
 
-Status encode_codeword(Codeword& codeword) {
+Status encode_codeword(Codeword& codeword, Workspace& workspace) {
     std::unique_ptr<IntraContexts> intra;
     if (const Status status = make_intra_contexts(codeword, intra); status != Status::ok) return status;
     ByteSink arithmetic_sink, bulk_sink;
     Encoder coder(arithmetic_sink);
     BulkEncoder bulk(bulk_sink);
-    for (size_t i = 0; i < codeword.n_segments; ++i) encode_segment(coder, bulk, codeword.segments[i], intra.get());
+    for (size_t i = 0; i < codeword.n_segments; ++i) encode_segment(coder, bulk, codeword.segments[i], intra.get(), workspace);
     coder.finish();
     bulk.finish();
     return join(arithmetic_sink, bulk_sink, codeword);
 }
 
-Status decode_codeword(Codeword& codeword) {
+Status decode_codeword(Codeword& codeword, Workspace& workspace) {
     std::unique_ptr<IntraContexts> intra;
     if (const Status status = make_intra_contexts(codeword, intra); status != Status::ok) return status;
     const uint8_t* start = codeword.bytes;
@@ -53,15 +53,15 @@ Status decode_codeword(Codeword& codeword) {
     BulkDecoder bulk(start, bulk_bytes);
     Decoder coder(start + bulk_bytes, static_cast<size_t>(end - start) - bulk_bytes);
     for (size_t i = 0; i < codeword.n_segments; ++i)
-        if (const Status status = decode_segment(coder, bulk, codeword.segments[i], intra.get()); status != Status::ok) return status;
+        if (const Status status = decode_segment(coder, bulk, codeword.segments[i], intra.get(), workspace); status != Status::ok) return status;
     return bulk.finish() == Status::ok ? coder.finish() : Status::corrupt;
 }
 
 template <class CodeOne>
 Status code_all(Codeword* codewords, size_t n_codewords, unsigned n_threads, CodeOne code_one) {
-    in_parallel(n_codewords, n_threads, [&](size_t i) {
+    in_parallel_with<Workspace>(n_codewords, n_threads, [&](size_t i, Workspace& workspace) {
         try {
-            codewords[i].status = code_one(codewords[i]);
+            codewords[i].status = code_one(codewords[i], workspace);
         } catch (const std::bad_alloc&) {
             codewords[i].status = Status::out_of_memory;
         }

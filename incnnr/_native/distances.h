@@ -8,6 +8,7 @@
 namespace incnnr {
 
 // Those to code with after `known` ones, from what is left to code of each weight.
-Distances choose_distances(const float* rests, size_t n_weights, size_t width, const Distances& known);
+template <class Real>
+Distances choose_distances(const Real* rests, size_t n_weights, size_t width, const Distances& known);
 
 }  // namespace incnnr

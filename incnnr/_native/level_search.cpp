@@ -79,12 +79,13 @@ void LevelPrices::price(unsigned expectation, const LevelContexts& contexts) {
     is_current_[expectation] = true;
 }
 
-void LevelSearch::run(const float* scaled, size_t n_weights, Neighbourhood neighbourhood, LevelContexts learned, float price_of_a_bit) {
+void LevelSearch::run(const float* scaled, size_t n_weights, Neighbourhood neighbourhood, LevelContexts learned, float price_of_a_bit, std::vector<int32_t>& indices) {
     scaled_ = scaled;
     magnitudes_.load(scaled, n_weights, 1.0);
     for (auto* of_each : {&parities_, &zeros_}) of_each->resize(n_weights);
     states_.assign(n_weights, untraced);
-    indices_.resize(n_weights);
+    indices.resize(n_weights);
+    indices_ = indices.data();
     expectations_.resize(weights_per_price);
     sign_prices_.resize(weights_per_price);
     costs_ = only_in(0);

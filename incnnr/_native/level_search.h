@@ -38,10 +38,8 @@ private:
 
 class LevelSearch {
 public:
-    // Leaves the indices of `scaled`, weights in units of the step below 2^24, as if it began with these contexts.
-    void run(const float* scaled, size_t n_weights, Neighbourhood neighbourhood, LevelContexts learned, float price_of_a_bit);
-
-    const std::vector<int32_t>& indices() const { return indices_; }
+    // Gives the indices of `scaled`, weights in units of the step below 2^24, as if it began with these contexts.
+    void run(const float* scaled, size_t n_weights, Neighbourhood neighbourhood, LevelContexts learned, float price_of_a_bit, std::vector<int32_t>& indices);
 
 private:
     void pass(size_t first, size_t n, LevelPrices& prices, const LevelContexts& contexts);
@@ -56,7 +54,7 @@ private:
     std::vector<uint8_t> parities_;  // of each weight; bit t: target t is reached by parity 1
     std::vector<uint8_t> zeros_;     // bit t: target t is reached by index 0
     std::vector<uint8_t> states_;    // before the weight on the way traced last; `untraced` before the first
-    std::vector<int32_t> indices_;
+    int32_t* indices_ = nullptr;
     std::vector<uint8_t> expectations_;  // of a block of weights
     std::vector<float> sign_prices_;
 };

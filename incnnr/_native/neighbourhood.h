@@ -18,12 +18,26 @@ struct Hints {
 
 class Neighbourhood {
 public:
-    // A slice of rows of `width` weights.
-    Neighbourhood(size_t n_weights, size_t width, const Hints& hints, const SignModel& signs)
-        : hints_(hints), above_(width + 1), magnitudes_(n_weights + width + 1), columns_(width) {
+    // Running means in 1/256.
+    struct Column {
+        int32_t magnitude, level;
+    };
+
+    struct Arrays {
+        std::vector<uint16_t> magnitudes;  // of the levels, behind a row of zeros
+        std::vector<int8_t> nearest;       // the levels, but -2 to 2 at most, behind zeros as far as they reach
+        std::vector<Column> columns;
+    };
+
+    // A slice of rows of `width` weights. The arrays are this neighbourhood's as long as it lives.
+    Neighbourhood(size_t n_weights, size_t width, const Hints& hints, const SignModel& signs, Arrays& arrays)
+        : hints_(hints), width_(width), above_(width + 1) {
         std::copy_n(signs.distances, n_distances, distances_);
         reach_ = std::max<size_t>({width, 3, *std::max_element(distances_, distances_ + n_distances)});
-        nearest_.resize(reach_ + n_weights);
+        magnitudes_ = behind_zeros(arrays.magnitudes, above_, n_weights);
+        nearest_ = behind_zeros(arrays.nearest, reach_, n_weights);
+        arrays.columns.assign(width, {0, 0});
+        columns_ = arrays.columns.data();
     }
 
     // Of the next weight's magnitude.
@@ -54,23 +68,18 @@ public:
         magnitudes_[next_ + above_] = static_cast<uint16_t>(magnitude);
         nearest_[next_ + reach_] = static_cast<int8_t>(std::clamp(level, -2, 2));
         Column& column = columns_[column_];
-        column.magnitude = moved_towards(column.magnitude, magnitude, column_shift());
-        column.level = moved_towards(column.level, std::clamp(level, -8, 8), column_shift());
+        column.magnitude = moved_towards(column.magnitude, magnitude, column_shift_);
+        column.level = moved_towards(column.level, std::clamp(level, -8, 8), column_shift_);
         row_ = moved_towards(row_, magnitude, 4);
         before_[2] = before_[1];
         before_[1] = before_[0];
         before_[0] = static_cast<uint32_t>(magnitude);
         ++next_;
-        if (++column_ == columns_.size()) {
+        if (++column_ == width_) {
             column_ = 0;
-            ++n_rows_;
+            column_shift_ = shift_behind(++n_rows_);
         }
     }
-
-    // Running means in 1/256.
-    struct Column {
-        int32_t magnitude, level;
-    };
 
     // The place of the next weight, to come back to from at most `ahead` weights further on.
     struct Mark {
@@ -82,33 +91,44 @@ public:
     void mark(Mark& mark, size_t ahead) const {
         mark.next = next_, mark.column = column_, mark.n_rows = n_rows_, mark.row = row_;
         std::copy_n(before_, 3, mark.before);
-        mark.columns.resize(std::min(ahead, columns_.size()));
-        for (size_t i = 0, c = column_; i < mark.columns.size(); ++i, c = c + 1 == columns_.size() ? 0 : c + 1) mark.columns[i] = columns_[c];
+        mark.columns.resize(std::min(ahead, width_));
+        for (size_t i = 0, c = column_; i < mark.columns.size(); ++i, c = c + 1 == width_ ? 0 : c + 1) mark.columns[i] = columns_[c];
     }
     void return_to(const Mark& mark) {
         next_ = mark.next, column_ = mark.column, n_rows_ = mark.n_rows, row_ = mark.row;
+        column_shift_ = shift_behind(n_rows_);
         std::copy_n(mark.before, 3, before_);
-        for (size_t i = 0, c = column_; i < mark.columns.size(); ++i, c = c + 1 == columns_.size() ? 0 : c + 1) columns_[c] = mark.columns[i];
+        for (size_t i = 0, c = column_; i < mark.columns.size(); ++i, c = c + 1 == width_ ? 0 : c + 1) columns_[c] = mark.columns[i];
     }
 
 private:
     static constexpr int32_t most = 4095;
 
     // The mean of a column is nearly that of all rows, until there are many.
-    unsigned column_shift() const { return n_rows_ < 1 ? 0 : n_rows_ < 2 ? 1 : n_rows_ < 4 ? 2 : n_rows_ < 12 ? 3 : 4; }
+    static unsigned shift_behind(size_t n_rows) { return n_rows < 1 ? 0 : n_rows < 2 ? 1 : n_rows < 4 ? 2 : n_rows < 12 ? 3 : 4; }
+
+    // What follows the zeros is written before it is read.
+    template <class Number>
+    static Number* behind_zeros(std::vector<Number>& numbers, size_t n_zeros, size_t n) {
+        numbers.resize(n_zeros + n);
+        std::fill_n(numbers.begin(), n_zeros, Number{0});
+        return numbers.data();
+    }
 
     static int32_t moved_towards(int32_t mean, int32_t value, unsigned shift) { return mean + ((value * 256 - mean) >> shift); }
 
     Hints hints_;
+    size_t width_;
     size_t above_;                      // distance from a weight to the one left of the weight above it
     size_t reach_;                      // the longest distance to a level that tells of a sign
     uint16_t distances_[n_distances];
-    std::vector<uint16_t> magnitudes_;  // of the levels, behind a row of zeros
-    std::vector<int8_t> nearest_;       // the levels, but -2 to 2 at most, behind zeros as far as they reach
-    std::vector<Column> columns_;
+    uint16_t* magnitudes_;
+    int8_t* nearest_;
+    Column* columns_;
     size_t next_ = 0;
     size_t column_ = 0;
     size_t n_rows_ = 0;
+    unsigned column_shift_ = shift_behind(0);
     int32_t row_ = 0;
     uint32_t before_[3] = {};
 };

@@ -24,14 +24,15 @@ private:
     std::fenv_t callers_;
 };
 
-// Runs work(0) .. work(n_items - 1), each once, on up to n_threads threads. Where the system gives no more threads, the
-// calling one does the work.
-template <class Work>
-void in_parallel(size_t n_items, unsigned n_threads, Work work) {
+// Runs work(0, own) .. work(n_items - 1, own), each once, on up to n_threads threads that each have an `own`. Where the
+// system gives no more threads, the calling one does the work.
+template <class Own, class Work>
+void in_parallel_with(size_t n_items, unsigned n_threads, Work work) {
     std::atomic<size_t> next{0};
     const auto run = [&] {
         const DefaultFloatEnvironment environment;
-        for (size_t i = next++; i < n_items; i = next++) work(i);
+        Own own;
+        for (size_t i = next++; i < n_items; i = next++) work(i, own);
     };
     constexpr unsigned most_threads = 64;
     std::thread threads[most_threads];
@@ -46,6 +47,12 @@ void in_parallel(size_t n_items, unsigned n_threads, Work work) {
     }
     run();
     for (size_t i = 0; i < n_started; ++i) threads[i].join();
+}
+
+template <class Work>
+void in_parallel(size_t n_items, unsigned n_threads, Work work) {
+    struct Nothing {};
+    in_parallel_with<Nothing>(n_items, n_threads, [&](size_t i, Nothing&) { work(i); });
 }
 
 }  // namespace incnnr

@@ -3,13 +3,16 @@
 
 #include <array>
 #include <cmath>
+#include <limits>
 
+#include "lanes.h"
 #include "numbers.h"
 
 namespace incnnr {
 
 constexpr float mean_rates[most_means] = {0.3125f, 0.078125f};
 constexpr float coefficient_unit = 1.0f / 64;
+constexpr float largest_float = std::numeric_limits<float>::max();
 
 // Means are kept in no more bytes than the weights.
 template <Kind kind>
@@ -28,17 +31,24 @@ public:
 
     unsigned count() const { return n_means_; }
     float at(unsigned mean, size_t i) const { return Real::value(Number::load(bytes_, mean * n_weights_ + i)); }
+    uint8_t* bytes(unsigned mean) const { return bytes_ + mean * n_weights_ * mean_bytes(kind); }
 
-    // A mean that cannot take a difference stays as it was.
-    void take(size_t i, float difference) const {
-        for (unsigned m = 0; m < n_means_; ++m) {
-            const float before = at(m, i);
-            const auto after = Real::bits(before + (difference - before) * mean_rates[m]);
-            if (std::isfinite(Real::value(after))) Number::store(bytes_, m * n_weights_ + i, after);
-        }
+    // Those of what was stored as `to` where `from` was before. A mean that cannot take a difference stays as it was.
+    void take(const uint8_t* from, const uint8_t* to) const {
+        for (unsigned m = 0; m < n_means_; ++m) move(bytes(m), mean_rates[m], from, to, n_weights_);
     }
 
 private:
+    static void move(uint8_t* __restrict means, float rate, const uint8_t* __restrict from, const uint8_t* __restrict to, size_t n) {
+        for (size_t i = 0; i < n; ++i) {
+            const auto difference = static_cast<float>(RealOf<kind>::value(NumberOf<kind>::load(to, i)) - RealOf<kind>::value(NumberOf<kind>::load(from, i)));
+            const auto mean = Number::load(means, i);
+            const float before = Real::value(mean);
+            const auto after = Real::bits(before + (difference - before) * rate);
+            Number::store(means, i, std::fabs(Real::value(after)) <= largest_float ? after : mean);
+        }
+    }
+
     uint8_t* bytes_;
     unsigned n_means_;
     size_t n_weights_;
@@ -48,20 +58,27 @@ private:
 using Coefficients = std::array<int32_t, most_means>;
 constexpr int32_t largest_coefficient = 4095;
 
-// Sums for the least squares of differences by means.
+// Sums for the least squares of differences by means; what is not finite does not count.
 struct Moments {
     double means[most_means][most_means] = {};
     double with_difference[most_means] = {};
     double energy = 0;
     size_t n = 0;
 
-    void add(const float (&of)[most_means], double difference) {
-        for (unsigned a = 0; a < most_means; ++a) {
-            for (unsigned b = 0; b <= a; ++b) means[a][b] += static_cast<double>(of[a]) * static_cast<double>(of[b]);
-            with_difference[a] += static_cast<double>(of[a]) * difference;
-        }
-        energy += difference * difference;
-        ++n;
+    template <Kind kind, class Float>
+    static Moments of(const Float* differences, const RunningMeans<kind>& by, size_t n) {
+        Lanes first_first{}, second_first{}, second_second{}, first{}, second{}, energy{};
+        const unsigned last = by.count() - 1;
+        const double has_second = by.count() > 1 ? 1 : 0;
+        in_lanes(n, [&](unsigned lane, size_t i) {
+            const auto difference = static_cast<double>(differences[i]);
+            const bool counts = std::fabs(difference) <= std::numeric_limits<double>::max();
+            const double d = counts ? difference : 0;
+            const double x = counts ? static_cast<double>(by.at(0, i)) : 0, y = counts ? has_second * static_cast<double>(by.at(last, i)) : 0;
+            first_first[lane] += x * x, second_first[lane] += y * x, second_second[lane] += y * y;
+            first[lane] += x * d, second[lane] += y * d, energy[lane] += d * d;
+        });
+        return {{{sum(first_first), 0}, {sum(second_first), sum(second_second)}}, {sum(first), sum(second)}, sum(energy), n};
     }
 
     double energy_left(const Coefficients& c) const {

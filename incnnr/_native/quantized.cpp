@@ -35,16 +35,14 @@ auto with_real_kind(Kind kind, F&& f) {
 
 }  // namespace
 
-void encode_quantized(Encoder& coder, Segment& segment) {
-    segment.n_changed = 0;
+void encode_quantized(Encoder& coder, Segment& segment, Workspace& workspace) {
     segment.largest_error = segment.squared_error = 0;
-    with_real_kind(segment.kind, [&](auto kind) { QuantizedSlice<kind()>(segment).encode(coder); });
+    with_real_kind(segment.kind, [&](auto kind) { QuantizedSlice<kind()>(segment, workspace).encode(coder); });
     segment.digest = Xxh64::hash(segment.result, segment.n_elements * element_bytes(segment.kind), 0);
 }
 
-Status decode_quantized(Decoder& coder, Segment& segment) {
-    segment.n_changed = 0;
-    const Status status = with_real_kind(segment.kind, [&](auto kind) { return QuantizedSlice<kind()>(segment).decode(coder); });
+Status decode_quantized(Decoder& coder, Segment& segment, Workspace& workspace) {
+    const Status status = with_real_kind(segment.kind, [&](auto kind) { return QuantizedSlice<kind()>(segment, workspace).decode(coder); });
     segment.digest = Xxh64::hash(segment.result, segment.n_elements * element_bytes(segment.kind), 0);
     return status;
 }

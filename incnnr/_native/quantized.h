@@ -5,11 +5,12 @@
 #include "bulk.h"
 #include "core.h"
 #include "engine.h"
+#include "slice_arrays.h"
 
 namespace incnnr {
 
-void encode_quantized(Encoder& coder, Segment& segment);
-Status decode_quantized(Decoder& coder, Segment& segment);
+void encode_quantized(Encoder& coder, Segment& segment, Workspace& workspace);
+Status decode_quantized(Decoder& coder, Segment& segment, Workspace& workspace);
 
 // Is any weight too far from its reference to stay? Fills in the errors if all do.
 bool quantization_changes(Segment& segment);

@@ -7,9 +7,10 @@
 #include "binarization.h"
 #include "deviation.h"
 #include "distances.h"
-#include "level_search.h"
 #include "prediction.h"
 #include "scales.h"
+#include "slice_arrays.h"
+#include "slice_loops.h"
 
 namespace incnnr {
 
@@ -23,22 +24,26 @@ public:
     using Word = typename N::Word;
     using Real = typename RealOf<kind>::Real;
 
-    explicit QuantizedSlice(Segment& segment)
+    QuantizedSlice(Segment& segment, Workspace& workspace)
         : segment_(segment),
           contexts_(*reinterpret_cast<LevelContexts*>(segment.contexts)),
           means_(segment.history, segment.n_means, segment.n_elements),
-          levels_(segment.n_elements) {}
+          arrays_(std::get<SliceArrays<Real>>(workspace)) {
+        arrays_.levels.resize(size());
+        arrays_.zeros.resize(segment.reference ? 0 : size() * sizeof(Word));
+        reference_ = segment.reference ? segment.reference : arrays_.zeros.data();
+    }
 
     void encode(Encoder& coder) {
         predict();
         look_at_signs();
         choose_others();
         const int32_t scale = segment_.relative_error > 0 ? scale_for_relative_error() : segment_.scale;
-        if (indices_.empty() || scale != header_.scale) choose_indices(scale);
-        header_.any = std::any_of(indices_.begin(), indices_.end(), [](int32_t index) { return index != 0; });
+        if (!is_chosen_ || scale != header_.scale) choose_indices(scale);
+        header_.any = std::any_of(arrays_.indices.begin(), arrays_.indices.end(), [](int32_t index) { return index != 0; });
         code(coder);
-        const bool any_misses = reconstruct();
-        if (coder.bypass(1, any_misses)) code_corrections(coder);
+        reconstruct();
+        if (coder.bypass(1, any_misses())) code_corrections(coder);
         finish();
     }
 
@@ -61,27 +66,17 @@ private:
 
     size_t size() const { return segment_.n_elements; }
     size_t width() const { return std::max<size_t>(std::min(segment_.width, size()), 1); }
-    Word reference(size_t i) const { return segment_.reference ? N::load(segment_.reference, i) : Word{0}; }
     double source(size_t i) const { return static_cast<double>(RealOf<kind>::value(N::load(segment_.source, i))); }
 
-    double difference(size_t i) const { return source(i) - static_cast<double>(RealOf<kind>::value(reference(i))); }
-
-    // Of the difference; none where there is nothing to add to.
-    Real predicted(size_t i) const { return predictions_.empty() ? 0 : predictions_[i]; }
-
     void set_predictions() {
-        predictions_.clear();
+        arrays_.predictions.assign(size(), 0);
         if (header_.coefficients == Coefficients{}) return;
-        predictions_.resize(size());
+        Real* const predictions = arrays_.predictions.data();
         for (unsigned m = 0; m < means_.count(); ++m) {
             const auto factor = static_cast<Real>(static_cast<float>(header_.coefficients[m]) * coefficient_unit);
-            for (size_t i = 0; i < size(); ++i) {
-                const Real part = factor * static_cast<Real>(means_.at(m, i));
-                predictions_[i] = m == 0 ? part : predictions_[i] + part;
-            }
+            for (size_t i = 0; i < size(); ++i) predictions[i] += factor * static_cast<Real>(means_.at(m, i));
         }
-        for (size_t i = 0; i < size(); ++i)
-            if (!std::isfinite(RealOf<kind>::value(reference(i)))) predictions_[i] = 0;
+        drop_where_not_finite<kind>(reference_, predictions, size());
     }
 
     // False if no step is left.
@@ -92,101 +87,87 @@ private:
     }
 
     void predict() {
-        Moments moments;
-        for (size_t i = 0; i < size() && means_.count() > 0; ++i) {
-            const float of[most_means] = {means_.at(0, i), means_.count() > 1 ? means_.at(1, i) : 0};
-            if (const double distance = difference(i); std::isfinite(distance)) moments.add(of, distance);
-        }
-        header_.coefficients = moments.best();
+        arrays_.rests.resize(size());
+        subtract<kind>(segment_.source, reference_, arrays_.rests.data(), size());
+        if (means_.count() > 0) header_.coefficients = Moments::of(arrays_.rests.data(), means_, size()).best();
         set_predictions();
+        if (segment_.relative_error > 0) energy_ = finite_energy(arrays_.rests.data(), size());
+        for (size_t i = 0; i < size(); ++i) arrays_.rests[i] -= arrays_.predictions[i];
     }
 
     void choose_others() {
-        std::vector<float> rests(size());
-        for (size_t i = 0; i < size(); ++i) rests[i] = static_cast<float>(difference(i) - static_cast<double>(predicted(i)));
         const Distances known = contexts_.signs.known_distances();
-        const Distances chosen = choose_distances(rests.data(), size(), width(), known);
+        const Distances chosen = choose_distances(arrays_.rests.data(), size(), width(), known);
         if (chosen != known) header_.distances = chosen;
     }
 
-    // Weights in steps, 0 where no level is in reach.
-    void scale_weights() {
-        scaled_.resize(size());
-        const double inverse = 1 / static_cast<double>(step_);
-        for (size_t i = 0; i < size(); ++i) {
-            const double steps = (difference(i) - static_cast<double>(predicted(i))) * inverse;
-            scaled_[i] = std::fabs(steps) < largest_index ? static_cast<float>(steps) : 0;
-        }
+    void scale_rests() {
+        arrays_.scaled.resize(size());
+        in_steps(arrays_.rests.data(), 1 / static_cast<double>(step_), arrays_.scaled.data(), size());
     }
 
     // What the updates before let expect of each weight: its own movement and, less, that around it.
     void expect() {
         if (means_.count() == 0) return;
         const auto per_step = static_cast<float>(256 / static_cast<double>(step_));
-        movements_.assign(size() + 2 * width(), 0);
-        uint32_t* const own = &movements_[width()];
+        arrays_.movements.assign(size() + 2 * width(), 0);
+        uint32_t* const own = &arrays_.movements[width()];
         for (size_t i = 0; i < size(); ++i) {
             const float sum = std::fabs(means_.at(0, i)) + (means_.count() > 1 ? 2 * std::fabs(means_.at(1, i)) : 0);
             const float scaled = sum * per_step;
             own[i] = static_cast<uint32_t>(std::min(0x1p20f, scaled));
         }
-        moved_.resize(size());
+        arrays_.moved.resize(size());
         const uint32_t* const above = own - width();
         const uint32_t* const below = own + width();
-        for (size_t i = 0; i < size(); ++i) moved_[i] = 19 * own[i] + 5 * (own[i - 1] + own[i + 1] + above[i] + below[i]);
+        for (size_t i = 0; i < size(); ++i) arrays_.moved[i] = 19 * own[i] + 5 * (own[i - 1] + own[i + 1] + above[i] + below[i]);
     }
 
     // Signs of what is known of each weight before its level.
     void look_at_signs() {
-        const auto sign_of = [](auto x) { return static_cast<int8_t>((x > 0) - (x < 0)); };
         if (means_.count() > 0) {
-            directions_.resize(size());
-            for (size_t i = 0; i < size(); ++i) directions_[i] = sign_of(means_.at(0, i));
+            arrays_.directions.resize(size());
+            take_signs<mean_kind<kind>>(means_.bytes(0), arrays_.directions.data(), size());
         }
         if (segment_.reference != nullptr) {
-            signs_.resize(size());
-            for (size_t i = 0; i < size(); ++i) signs_[i] = sign_of(RealOf<kind>::value(reference(i)));
+            arrays_.signs.resize(size());
+            take_signs<kind>(reference_, arrays_.signs.data(), size());
         }
     }
 
     Neighbourhood neighbourhood(const SignModel& signs) const {
-        const auto given = [](const auto& of_each) { return of_each.empty() ? nullptr : of_each.data(); };
-        return Neighbourhood(size(), width(), {given(moved_), given(directions_), given(signs_)}, signs);
+        Hints hints;
+        if (means_.count() > 0) hints.moved = arrays_.moved.data(), hints.direction = arrays_.directions.data();
+        if (segment_.reference != nullptr) hints.sign = arrays_.signs.data();
+        return Neighbourhood(size(), width(), hints, signs, arrays_.around);
     }
 
     void choose_indices(int32_t scale) {
         header_.scale = scale;
+        is_chosen_ = true;
         if (!set_step(scale)) {
-            indices_.assign(size(), 0);
+            arrays_.indices.assign(size(), 0);
             return;
         }
         expect();
-        scale_weights();
+        scale_rests();
         header_.dependent = segment_.search == Search::trellis;
         if (header_.dependent) {
             LevelContexts contexts = contexts_;
             if (header_.distances) contexts.signs.take_distances(*header_.distances);
-            search_.run(scaled_.data(), size(), neighbourhood(contexts.signs), contexts, price_of_a_bit);
-            indices_ = search_.indices();
+            arrays_.search.run(arrays_.scaled.data(), size(), neighbourhood(contexts.signs), contexts, price_of_a_bit, arrays_.indices);
         } else {
-            round_to_indices(segment_.search == Search::nearest ? 0.5f : dead_zone());
+            arrays_.indices.resize(size());
+            round_to_indices(arrays_.scaled.data(), segment_.search == Search::nearest ? 0.5f : dead_zone(), arrays_.indices.data(), size());
         }
     }
 
     // The sparser the levels, the more bits a one costs and the less an error adds.
     float dead_zone() const {
-        double sum = 0;
-        for (float steps : scaled_) sum += std::fabs(static_cast<double>(steps));
-        const double mean = sum / static_cast<double>(2 * std::max<size_t>(size(), 1));
+        Lanes magnitudes{};
+        in_lanes(size(), [&, scaled = arrays_.scaled.data()](unsigned lane, size_t i) { magnitudes[lane] += std::fabs(static_cast<double>(scaled[i])); });
+        const double mean = sum(magnitudes) / static_cast<double>(2 * std::max<size_t>(size(), 1));
         return static_cast<float>(0.5 - 0.2 / (1 + mean));
-    }
-
-    void round_to_indices(float offset) {
-        indices_.resize(size());
-        for (size_t i = 0; i < size(); ++i) {
-            const auto magnitude = static_cast<int32_t>(std::fabs(scaled_[i]) * 0.5f + offset);
-            indices_[i] = scaled_[i] < 0 ? -magnitude : magnitude;
-        }
     }
 
     template <class Coder>
@@ -196,7 +177,10 @@ private:
         if constexpr (!Coder::is_encoder) {
             if (const Status status = take_header(); status != Status::ok) return status;
         }
-        if (header_.any) code_levels(coder);
+        if (header_.any)
+            code_levels(coder);
+        else
+            arrays_.levels.assign(size(), 0);
         return Status::ok;
     }
 
@@ -235,32 +219,28 @@ private:
     template <class Coder>
     void code_levels(Coder& coder) {
         Neighbourhood around = neighbourhood(contexts_.signs);
+        const int32_t* const indices = arrays_.indices.data();
+        int32_t* const levels = arrays_.levels.data();
         unsigned state = first_state(header_.dependent);
         for (size_t i = 0; i < size(); ++i) {
-            int32_t index = Coder::is_encoder ? indices_[i] : 0;
-            index = code_index(coder, contexts_, around, state, index);
-            levels_[i] = level_of(index, state);
-            around.push(levels_[i]);
+            const int32_t index = code_index(coder, contexts_, around, state, Coder::is_encoder ? indices[i] : 0);
+            levels[i] = level_of(index, state);
+            around.push(levels[i]);
             state = state_behind(state, index, header_.dependent);
         }
     }
 
-    // Where nothing is added the reference's bits stay, NaN payloads and the sign of zero included.
-    Word reconstructed(size_t i, Word from, int32_t level) const {
-        const Real moved = static_cast<Real>(level) * step_;
-        const Real added = predicted(i) + (level != 0 ? moved : 0);  // a step that no level can have may be infinite
-        return added == 0 ? from : RealOf<kind>::bits(RealOf<kind>::value(from) + added);
+    void reconstruct() {
+        add_levels<kind>(reference_, arrays_.predictions.data(), arrays_.levels.data(), step_, segment_.result, size());
     }
 
-    // Returns whether, encoding, any weight misses its bound.
-    bool reconstruct() {
-        bool any_misses = false;
-        for (size_t i = 0; i < size(); ++i) {
-            const Word got = reconstructed(i, reference(i), levels_[i]);
-            N::store(segment_.result, i, got);
-            if (segment_.source != nullptr) any_misses |= misses<kind>(got, N::load(segment_.source, i), bound(i));
-        }
-        return any_misses;
+    bool any_misses() const {
+        const double below = std::isfinite(segment_.max_error) ? segment_.max_error * (1 - 0x1p-20) : 32 * static_cast<double>(step_);
+        const Real sure = std::nextafter(static_cast<Real>(below), Real{0});
+        if (!any_may_miss<kind>(segment_.result, segment_.source, size(), sure)) return false;
+        for (size_t i = 0; i < size(); ++i)
+            if (misses<kind>(N::load(segment_.result, i), N::load(segment_.source, i), bound(i))) return true;
+        return false;
     }
 
     // Without a bound from the caller one that only a weight out of reach of all levels exceeds.
@@ -289,24 +269,16 @@ private:
     }
 
     void finish() {
-        for (size_t i = 0; i < size(); ++i) {
-            const Word got = N::load(segment_.result, i), from = reference(i);
-            const bool is_changed = got != from;
-            segment_.n_changed += is_changed;
-            if (is_changed && segment_.changed != nullptr) segment_.changed[i / 8] |= static_cast<uint8_t>(1u << (i % 8));
-            means_.take(i, static_cast<float>(RealOf<kind>::value(got) - RealOf<kind>::value(from)));
-            if (segment_.source != nullptr) note_error(segment_, error_of<kind>(got, N::load(segment_.source, i)));
-        }
+        segment_.n_changed = n_unequal<kind>(segment_.result, reference_, size());
+        if (segment_.changed != nullptr) mark_unequal<kind>(segment_.result, reference_, segment_.changed, size());
+        means_.take(reference_, segment_.result);
+        if (segment_.source != nullptr) note_errors<kind>(segment_);
     }
 
     // The greatest scale whose error stays within the wanted part of the difference, or nearly so.
     int32_t scale_for_relative_error() {
-        double energy = 0;
-        for (size_t i = 0; i < size(); ++i) {
-            if (const double distance = difference(i); std::isfinite(distance)) energy += distance * distance;
-        }
-        const double allowed = segment_.relative_error * segment_.relative_error * energy;
-        if (!(energy > 0) || !std::isfinite(energy)) return contexts_.scale;
+        const double allowed = segment_.relative_error * segment_.relative_error * energy_;
+        if (!(energy_ > 0) || !std::isfinite(energy_)) return contexts_.scale;
         int32_t low = -most_scale, high = most_scale;  // within, beyond
         int32_t scale = scale_of(1.5 * std::sqrt(allowed / static_cast<double>(size())) / segment_.step_size);
         for (int attempt = 0; attempt < 12 && high - low > scales_per_octave / 16; ++attempt) {
@@ -329,14 +301,18 @@ private:
 
     double squared_error_at(int32_t scale) {
         choose_indices(scale);
-        double sum = 0;
         unsigned state = first_state(header_.dependent);
         for (size_t i = 0; i < size(); ++i) {
-            const Word got = reconstructed(i, reference(i), level_of(indices_[i], state));
-            const Word wanted = N::load(segment_.source, i);
-            state = state_behind(state, indices_[i], header_.dependent);
+            arrays_.levels[i] = level_of(arrays_.indices[i], state);
+            state = state_behind(state, arrays_.indices[i], header_.dependent);
+        }
+        reconstruct();
+        double sum = 0;
+        for (size_t i = 0; i < size(); ++i) {
+            const Word got = N::load(segment_.result, i), wanted = N::load(segment_.source, i);
+            if (misses<kind>(got, wanted, bound(i))) continue;
             const double error = error_of<kind>(got, wanted);
-            if (!misses<kind>(got, wanted, bound(i))) sum += error * error;
+            sum += error * error;
         }
         return sum;
     }
@@ -344,17 +320,12 @@ private:
     Segment& segment_;
     LevelContexts& contexts_;
     RunningMeans<kind> means_;
+    SliceArrays<Real>& arrays_;
+    const uint8_t* reference_;
     Header header_;
     Real step_ = 1;
-    LevelSearch search_;
-    std::vector<Real> predictions_;  // empty for none
-    std::vector<float> scaled_;
-    std::vector<uint32_t> movements_;
-    std::vector<uint32_t> moved_;
-    std::vector<int8_t> directions_;
-    std::vector<int8_t> signs_;
-    std::vector<int32_t> indices_;
-    std::vector<int32_t> levels_;
+    double energy_ = 0;  // of the difference
+    bool is_chosen_ = false;
 };
 
 }  // namespace incnnr

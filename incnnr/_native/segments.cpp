@@ -110,15 +110,15 @@ void code_all_intra(Coder& coder, Segment& segment, IntraContexts& intra) {
 
 }  // namespace
 
-void encode_segment(Encoder& coder, BulkEncoder& bulk, Segment& segment, IntraContexts* intra) {
+void encode_segment(Encoder& coder, BulkEncoder& bulk, Segment& segment, IntraContexts* intra, Workspace& workspace) {
     if (segment.coding == Coding::inter) return encode_differences(coder, bulk, segment);
-    if (segment.coding == Coding::quantized) return encode_quantized(coder, segment);
+    if (segment.coding == Coding::quantized) return encode_quantized(coder, segment, workspace);
     code_all_intra(coder, segment, *intra);
 }
 
-Status decode_segment(Decoder& coder, BulkDecoder& bulk, Segment& segment, IntraContexts* intra) {
+Status decode_segment(Decoder& coder, BulkDecoder& bulk, Segment& segment, IntraContexts* intra, Workspace& workspace) {
     if (segment.coding == Coding::inter) return decode_differences(coder, bulk, segment);
-    if (segment.coding == Coding::quantized) return decode_quantized(coder, segment);
+    if (segment.coding == Coding::quantized) return decode_quantized(coder, segment, workspace);
     code_all_intra(coder, segment, *intra);
     return Status::ok;
 }
