@@ -46,18 +46,16 @@ inline void note_error(Segment& segment, double error) {
 }
 
 template <Kind kind>
-void note_errors(Segment& segment) {
-    const uint8_t* const got = segment.result;
-    const uint8_t* const wanted = segment.source;
+void note_errors(Segment& segment, const uint8_t* got, const uint8_t* wanted, size_t n) {
     Lanes largest{}, squares{};
-    in_lanes(segment.n_elements, [&](unsigned lane, size_t i) {
+    in_lanes(n, [&](unsigned lane, size_t i) {
         const double error = error_of<kind>(NumberOf<kind>::load(got, i), NumberOf<kind>::load(wanted, i));
         const double finite = error <= std::numeric_limits<double>::max() ? error : 0;
         largest[lane] = finite > largest[lane] ? finite : largest[lane];
         squares[lane] += finite * finite;
     });
-    segment.largest_error = *std::max_element(largest.begin(), largest.end());
-    segment.squared_error = sum(squares);
+    segment.largest_error = std::max(segment.largest_error, *std::max_element(largest.begin(), largest.end()));
+    segment.squared_error += sum(squares);
 }
 
 }  // namespace incnnr

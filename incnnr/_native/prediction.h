@@ -33,9 +33,9 @@ public:
     float at(unsigned mean, size_t i) const { return Real::value(Number::load(bytes_, mean * n_weights_ + i)); }
     uint8_t* bytes(unsigned mean) const { return bytes_ + mean * n_weights_ * mean_bytes(kind); }
 
-    // Those of what was stored as `to` where `from` was before. A mean that cannot take a difference stays as it was.
-    void take(const uint8_t* from, const uint8_t* to) const {
-        for (unsigned m = 0; m < n_means_; ++m) move(bytes(m), mean_rates[m], from, to, n_weights_);
+    // From weight `first` on, n that were `from` and are `to`. A mean that cannot take a difference stays as it was.
+    void take(size_t first, const uint8_t* from, const uint8_t* to, size_t n) const {
+        for (unsigned m = 0; m < n_means_; ++m) move(bytes(m) + first * mean_bytes(kind), mean_rates[m], from, to, n);
     }
 
 private:

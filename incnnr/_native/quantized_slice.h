@@ -29,6 +29,7 @@ public:
           contexts_(*reinterpret_cast<LevelContexts*>(segment.contexts)),
           means_(segment.history, segment.n_means, segment.n_elements),
           arrays_(std::get<SliceArrays<Real>>(workspace)) {
+        arrays_.predictions.resize(size());
         arrays_.levels.resize(size());
         arrays_.zeros.resize(segment.reference ? 0 : size() * sizeof(Word));
         reference_ = segment.reference ? segment.reference : arrays_.zeros.data();
@@ -42,8 +43,7 @@ public:
         if (!is_chosen_ || scale != header_.scale) choose_indices(scale);
         header_.any = std::any_of(arrays_.indices.begin(), arrays_.indices.end(), [](int32_t index) { return index != 0; });
         code(coder);
-        reconstruct();
-        if (coder.bypass(1, any_misses())) code_corrections(coder);
+        if (coder.bypass(1, reconstruct())) code_corrections(coder);
         finish();
     }
 
@@ -68,15 +68,17 @@ private:
     size_t width() const { return std::max<size_t>(std::min(segment_.width, size()), 1); }
     double source(size_t i) const { return static_cast<double>(RealOf<kind>::value(N::load(segment_.source, i))); }
 
-    void set_predictions() {
-        arrays_.predictions.assign(size(), 0);
+    const uint8_t* at(const uint8_t* words, size_t i) const { return words + i * sizeof(Word); }
+
+    void set_predictions(size_t first, size_t n) {
+        Real* const predictions = arrays_.predictions.data() + first;
+        std::fill_n(predictions, n, Real{0});
         if (header_.coefficients == Coefficients{}) return;
-        Real* const predictions = arrays_.predictions.data();
         for (unsigned m = 0; m < means_.count(); ++m) {
             const auto factor = static_cast<Real>(static_cast<float>(header_.coefficients[m]) * coefficient_unit);
-            for (size_t i = 0; i < size(); ++i) predictions[i] += factor * static_cast<Real>(means_.at(m, i));
+            for (size_t i = 0; i < n; ++i) predictions[i] += factor * static_cast<Real>(means_.at(m, first + i));
         }
-        drop_where_not_finite<kind>(reference_, predictions, size());
+        drop_where_not_finite<kind>(at(reference_, first), predictions, n);
     }
 
     // False if no step is left.
@@ -88,11 +90,14 @@ private:
 
     void predict() {
         arrays_.rests.resize(size());
-        subtract<kind>(segment_.source, reference_, arrays_.rests.data(), size());
-        if (means_.count() > 0) header_.coefficients = Moments::of(arrays_.rests.data(), means_, size()).best();
-        set_predictions();
-        if (segment_.relative_error > 0) energy_ = finite_energy(arrays_.rests.data(), size());
-        for (size_t i = 0; i < size(); ++i) arrays_.rests[i] -= arrays_.predictions[i];
+        Real* const rests = arrays_.rests.data();
+        subtract<kind>(segment_.source, reference_, rests, size());
+        if (means_.count() > 0) header_.coefficients = Moments::of(rests, means_, size()).best();
+        if (segment_.relative_error > 0) energy_ = finite_energy(rests, size());
+        in_pieces(size(), [&](size_t first, size_t n) {
+            set_predictions(first, n);
+            for (size_t i = first; i < first + n; ++i) rests[i] -= arrays_.predictions[i];
+        });
     }
 
     void choose_others() {
@@ -101,9 +106,15 @@ private:
         if (chosen != known) header_.distances = chosen;
     }
 
-    void scale_rests() {
+    // Returns their mean magnitude.
+    double scale_rests() {
         arrays_.scaled.resize(size());
-        in_steps(arrays_.rests.data(), 1 / static_cast<double>(step_), arrays_.scaled.data(), size());
+        double sum = 0;
+        in_pieces(size(), [&](size_t first, size_t n) {
+            in_steps(arrays_.rests.data() + first, 1 / static_cast<double>(step_), arrays_.scaled.data() + first, n);
+            sum += sum_of_magnitudes(arrays_.scaled.data() + first, n);
+        });
+        return sum / static_cast<double>(std::max<size_t>(size(), 1));
     }
 
     // What the updates before let expect of each weight: its own movement and, less, that around it.
@@ -150,7 +161,7 @@ private:
             return;
         }
         expect();
-        scale_rests();
+        const double mean = scale_rests();
         header_.dependent = segment_.search == Search::trellis;
         if (header_.dependent) {
             LevelContexts contexts = contexts_;
@@ -158,17 +169,12 @@ private:
             arrays_.search.run(arrays_.scaled.data(), size(), neighbourhood(contexts.signs), contexts, price_of_a_bit, arrays_.indices);
         } else {
             arrays_.indices.resize(size());
-            round_to_indices(arrays_.scaled.data(), segment_.search == Search::nearest ? 0.5f : dead_zone(), arrays_.indices.data(), size());
+            round_to_indices(arrays_.scaled.data(), segment_.search == Search::nearest ? 0.5f : dead_zone(mean), arrays_.indices.data(), size());
         }
     }
 
     // The sparser the levels, the more bits a one costs and the less an error adds.
-    float dead_zone() const {
-        Lanes magnitudes{};
-        in_lanes(size(), [&, scaled = arrays_.scaled.data()](unsigned lane, size_t i) { magnitudes[lane] += std::fabs(static_cast<double>(scaled[i])); });
-        const double mean = sum(magnitudes) / static_cast<double>(2 * std::max<size_t>(size(), 1));
-        return static_cast<float>(0.5 - 0.2 / (1 + mean));
-    }
+    static float dead_zone(double mean) { return static_cast<float>(0.5 - 0.2 / (1 + 0.5 * mean)); }
 
     template <class Coder>
     Status code(Coder& coder) {
@@ -187,7 +193,7 @@ private:
     Status take_header() {
         for (const int32_t coefficient : header_.coefficients)
             if (!is_within(coefficient, largest_coefficient)) return Status::corrupt;
-        set_predictions();
+        set_predictions(0, size());
         if (!header_.any) return Status::ok;
         if (!set_step(header_.scale)) return Status::corrupt;
         expect();
@@ -230,15 +236,21 @@ private:
         }
     }
 
-    void reconstruct() {
-        add_levels<kind>(reference_, arrays_.predictions.data(), arrays_.levels.data(), step_, segment_.result, size());
+    // Returns whether, encoding, any weight misses its bound.
+    bool reconstruct() {
+        bool any_misses = false;
+        in_pieces(size(), [&](size_t first, size_t n) {
+            add_levels<kind>(at(reference_, first), arrays_.predictions.data() + first, arrays_.levels.data() + first, step_, segment_.result + first * sizeof(Word), n);
+            if (segment_.source != nullptr && !any_misses) any_misses = any_miss(first, n);
+        });
+        return any_misses;
     }
 
-    bool any_misses() const {
+    bool any_miss(size_t first, size_t n) const {
         const double below = std::isfinite(segment_.max_error) ? segment_.max_error * (1 - 0x1p-20) : 32 * static_cast<double>(step_);
         const Real sure = std::nextafter(static_cast<Real>(below), Real{0});
-        if (!any_may_miss<kind>(segment_.result, segment_.source, size(), sure)) return false;
-        for (size_t i = 0; i < size(); ++i)
+        if (!any_may_miss<kind>(at(segment_.result, first), at(segment_.source, first), n, sure)) return false;
+        for (size_t i = first; i < first + n; ++i)
             if (misses<kind>(N::load(segment_.result, i), N::load(segment_.source, i), bound(i))) return true;
         return false;
     }
@@ -269,10 +281,15 @@ private:
     }
 
     void finish() {
-        segment_.n_changed = n_unequal<kind>(segment_.result, reference_, size());
-        if (segment_.changed != nullptr) mark_unequal<kind>(segment_.result, reference_, segment_.changed, size());
-        means_.take(reference_, segment_.result);
-        if (segment_.source != nullptr) note_errors<kind>(segment_);
+        segment_.n_changed = 0;
+        in_pieces(size(), [&](size_t first, size_t n) {
+            const uint8_t* const before = at(reference_, first);
+            const uint8_t* const after = at(segment_.result, first);
+            segment_.n_changed += n_unequal<kind>(after, before, n);
+            if (segment_.changed != nullptr) mark_unequal<kind>(after, before, segment_.changed + first / 8, n);
+            means_.take(first, before, after, n);
+            if (segment_.source != nullptr) note_errors<kind>(segment_, after, at(segment_.source, first), n);
+        });
     }
 
     // The greatest scale whose error stays within the wanted part of the difference, or nearly so.

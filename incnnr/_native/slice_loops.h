@@ -1,6 +1,7 @@
 // Loops over the arrays of a slice. They see nothing else, so that compilers do several elements at once.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -9,6 +10,13 @@
 #include "numbers.h"
 
 namespace incnnr {
+
+// Calls f(first, n) for pieces of a slice whose arrays are still in the cache when the next loop comes.
+template <class F>
+void in_pieces(size_t n_elements, F f) {
+    constexpr size_t most = 4096;
+    for (size_t first = 0; first < n_elements; first += most) f(first, std::min(most, n_elements - first));
+}
 
 template <Kind kind, class Real>
 void subtract(const uint8_t* __restrict to, const uint8_t* __restrict from, Real* __restrict differences, size_t n) {
@@ -47,6 +55,12 @@ void take_signs(const uint8_t* __restrict numbers, int8_t* __restrict signs, siz
         const auto value = RealOf<kind>::value(NumberOf<kind>::load(numbers, i));
         signs[i] = static_cast<int8_t>((value > 0) - (value < 0));
     }
+}
+
+inline double sum_of_magnitudes(const float* numbers, size_t n) {
+    Lanes magnitudes{};
+    in_lanes(n, [&](unsigned lane, size_t i) { magnitudes[lane] += std::fabs(static_cast<double>(numbers[i])); });
+    return sum(magnitudes);
 }
 
 inline void round_to_indices(const float* __restrict scaled, float offset, int32_t* __restrict indices, size_t n) {

@@ -32,19 +32,20 @@ from tests.bench.nncodec_peer import Peer
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demos" / "flower"))
 from fashion import data, network
 
-HALF, COARSE, COARSER = {"relative_error": 0.5}, {"relative_error": 0.7}, {"relative_error": 0.8}
+HALF, COARSE = {"relative_error": 0.5}, {"relative_error": 0.7}
 SCHEMES: dict[str, Callable[[Peer], Scheme]] = {
     "plain": lambda _: Plain(),
+    "int8": lambda _: Int8(),
+    "top-k 1 %": lambda _: TopK(),
+    "NNCodec -26": lambda peer: Nncodec(peer, -26, 1),
+    "NNCodec -26, feedback": lambda peer: NncodecWithFeedback(peer, -26, 1),
+    "NNCodec -28, feedback": lambda peer: NncodecWithFeedback(peer, -28, 1),
     "incnnr": lambda _: Sessions(HALF, HALF),
     "incnnr, memory": lambda _: Sessions(HALF, HALF, memory_age=10),
     "incnnr 0.7, 0.5": lambda _: Sessions(COARSE, HALF),
-    "incnnr 0.7, 0.8, memory": lambda _: Sessions(COARSE, COARSER, memory_age=10),
-    "int8": lambda _: Int8(),
-    "top-k 1 %": lambda _: TopK(),
-    "incnnr qp -30": lambda _: Sessions({"qp": -30}, {"qp": -30}),
+    "incnnr qp -26": lambda _: Sessions({"qp": -26}, {"qp": -26}),
+    "incnnr qp -26, memory": lambda _: Sessions({"qp": -26}, {"qp": -26}, memory_age=10),
     "incnnr qp -28, memory": lambda _: Sessions({"qp": -28}, {"qp": -28}, memory_age=10),
-    "NNCodec -30": lambda peer: Nncodec(peer, -30, 1),
-    "NNCodec -28, feedback": lambda peer: NncodecWithFeedback(peer, -28, 1),
 }
 
 
