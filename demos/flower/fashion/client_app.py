@@ -10,7 +10,7 @@ from fashion.data import Images, share_of
 from fashion.network import accuracy, new_network, train
 from incnnr.federated.flower import ClientMod
 
-app = ClientApp(mods=[ClientMod()])
+app = ClientApp(mods=[ClientMod(qp=-26, memory_age=10)])
 
 
 @app.train()

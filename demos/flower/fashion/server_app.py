@@ -37,7 +37,7 @@ def main(grid: Grid, context: Context) -> None:
         rounds.append({"round": server_round, "accuracy": score, "seconds": seconds, **wire.totals()})
         return MetricRecord({"accuracy": score})
 
-    grid = CompressedGrid(wire) if config["incnnr"] else wire
+    grid = CompressedGrid(wire, qp=-26) if config["incnnr"] else wire
     strategy_of(config).start(
         grid=grid,
         initial_arrays=ArrayRecord(new_network(int(config["seed"])).state_dict()),
