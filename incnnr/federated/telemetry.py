@@ -31,6 +31,9 @@ class RoundTraffic:
         Clients that had to be sent more.
     rejected : int
         Replies that were left out.
+    change : float
+        What clients lacked of the model before it was sent, in rms over all weights. That of the first round is a good
+        step to begin with: ``qp = 4 * log2(change)``.
     distortion : float
         Of what the model changed by, the part that clients did not get, in rms; 0 if the downlink is exact.
 
@@ -48,6 +51,7 @@ class RoundTraffic:
     decode_seconds: float = 0.0
     resyncs: int = 0
     rejected: int = 0
+    change: float = 0.0
     distortion: float = 0.0
 
     @property
@@ -56,15 +60,14 @@ class RoundTraffic:
         return self.plain_bytes / max(1, self.down_bytes + self.up_bytes)
 
 
-def distortion_of(exact: Mapping[str, Array], before: Mapping[str, Array], held: Mapping[str, Array]) -> float:
-    """Return the rms of what clients still lack, as a part of the rms of what they lacked `before`."""
-    lacking = lacked = 0.0
+def rms_difference(exact: Mapping[str, Array], held: Mapping[str, Array]) -> float:
+    """Return the root mean square of what `held` lacks of the weights that both have."""
+    lacking, n_weights = 0.0, 0
     for name, array in exact.items():
-        if type_of(array).is_lossy_capable and name in before and before[name].shape == array.shape:
-            wide = array.astype(np.float64)
-            lacking += float(np.nansum((wide - held[name]) ** 2))
-            lacked += float(np.nansum((wide - before[name]) ** 2))
-    return float(np.sqrt(lacking / lacked)) if lacked else 0.0
+        if type_of(array).is_lossy_capable and name in held and held[name].shape == array.shape:
+            lacking += float(np.nansum((array.astype(np.float64) - held[name]) ** 2))
+            n_weights += array.size
+    return float(np.sqrt(lacking / max(1, n_weights)))
 
 
 def table(rounds: Iterable[RoundTraffic]) -> str:
@@ -73,20 +76,20 @@ def table(rounds: Iterable[RoundTraffic]) -> str:
     Examples
     --------
     >>> print(table([RoundTraffic(0, 1000, 500, 150000, 0.25, 0.5)]))
-    round       down         up   ratio  encode s  decode s  resyncs  rejected  distortion
-        0      1,000        500    100x     0.250     0.500        0         0       0.000
+    round       down         up   ratio  encode s  decode s  resyncs  rejected   change  distortion
+        0      1,000        500    100x     0.250     0.500        0         0        0       0.000
     """
-    lines = ["round       down         up   ratio  encode s  decode s  resyncs  rejected  distortion"]
+    lines = ["round       down         up   ratio  encode s  decode s  resyncs  rejected   change  distortion"]
     lines += [
         f"{r.round:5} {r.down_bytes:10,} {r.up_bytes:10,} {r.ratio:6.0f}x {r.encode_seconds:9.3f}"
-        f" {r.decode_seconds:9.3f} {r.resyncs:8} {r.rejected:9} {r.distortion:11.3f}"
+        f" {r.decode_seconds:9.3f} {r.resyncs:8} {r.rejected:9} {r.change:8.2g} {r.distortion:11.3f}"
         for r in rounds
     ]
     return "\n".join(lines)
 
 
 def total(rounds: Iterable[RoundTraffic]) -> RoundTraffic:
-    """Add rounds up; the distortion is that of the worst.
+    """Add rounds up; change and distortion are the largest.
 
     Examples
     --------
@@ -96,7 +99,8 @@ def total(rounds: Iterable[RoundTraffic]) -> RoundTraffic:
     """
     every = list(rounds)
     added = {f.name: sum(getattr(r, f.name) for r in every) for f in fields(RoundTraffic)}
-    return RoundTraffic(**{**added, "round": len(every), "distortion": max((r.distortion for r in every), default=0.0)})
+    largest = {name: max((getattr(r, name) for r in every), default=0.0) for name in ("change", "distortion")}
+    return RoundTraffic(**{**added, **largest, "round": len(every)})
 
 
 def draw(rounds: Iterable[RoundTraffic], path: str | Path) -> None:

@@ -28,7 +28,7 @@ from incnnr.federated.flower.records import (
     with_tensors,
 )
 from incnnr.federated.messages import Reply
-from incnnr.federated.telemetry import RoundTraffic, distortion_of
+from incnnr.federated.telemetry import RoundTraffic, rms_difference
 from incnnr.position import Position
 
 _MOST_ATTEMPTS = 3
@@ -158,13 +158,15 @@ class CompressedGrid(WrappedGrid):
             self._asked.add(node_id)
 
     def _send_down(self, tensors: Mapping[str, Any]) -> None:
-        before = self._downlink.position and self._downlink.reference(self._downlink.position).model
+        held = self._downlink.reference(self._downlink.position).model if self._downlink.position else {}
         started = time.perf_counter()
         position = self._downlink.broadcast(tensors)
         seconds = time.perf_counter() - started
         reference = self._downlink.reference(position)
-        distortion = distortion_of(reference.exact, before or {}, reference.model)
-        self._rounds[position] = RoundTraffic(position.sequence, encode_seconds=seconds, distortion=distortion)
+        change, lacking = (rms_difference(reference.exact, model) for model in (held, reference.model))
+        self._rounds[position] = RoundTraffic(
+            position.sequence, encode_seconds=seconds, change=change, distortion=lacking / change if change else 0.0
+        )
 
     def _answered(self, sent: _Sent, reply: Message) -> Message | None:
         """Return a reply as the strategy expects it; None if the node must be sent something else first."""
