@@ -46,6 +46,7 @@ SCHEMES: dict[str, Callable[[Peer], Scheme]] = {
     "incnnr qp -26": lambda _: Sessions({"qp": -26}, {"qp": -26}),
     "incnnr qp -26, memory": lambda _: Sessions({"qp": -26}, {"qp": -26}, memory_age=10),
     "incnnr qp -28, memory": lambda _: Sessions({"qp": -28}, {"qp": -28}, memory_age=10),
+    "incnnr qp -30, -32, memory 20": lambda _: Sessions({"qp": -30}, {"qp": -32}, memory_age=20),
 }
 
 
